@@ -1,0 +1,139 @@
+"""The records that travel through the pipeline, from a request's head to a reply.
+
+They are plain values: nothing here opens, reads a clock or decides. `Event.fields` is the one part that the steps of the
+pipeline change in place, because each event owns the object that was freshly decoded for it.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+JsonObject = dict[str, Any]
+
+
+class Head(msgspec.Struct, frozen=True, kw_only=True):
+    """What a request says before its body; absent headers are empty text.
+
+    `path` and `query` are as they came, still percent-encoded; `peer` is the address of the TCP peer, `forwarded_for` the
+    raw `X-Forwarded-For` header: whether it is believed is the pipeline's decision.
+    """
+
+    method: str
+    path: str
+    query: str = ""
+    peer: str = ""
+    host: str = ""
+    origin: str = ""
+    referer: str = ""
+    user_agent: str = ""
+    accept_language: str = ""
+    content_type: str = ""
+    cookie: str = ""
+    forwarded_for: str = ""
+
+
+class Request(msgspec.Struct, frozen=True):
+    """One HTTP request, as any transport hands it to the pipeline."""
+
+    head: Head
+    body: bytes = b""
+
+
+class Stamp(msgspec.Struct, frozen=True):
+    """The moment of a request and the randomness it may use: the pure core's clock and dice.
+
+    `now_ms` is Unix time in milliseconds, `entropy` a fresh random integer of 160 bits.
+    """
+
+    now_ms: int
+    entropy: int
+
+    def event_id(self, index: int) -> str:
+        """Give the id of the `index`-th event of this request: a UUIDv7 (RFC 9562, section 5.7).
+
+        Ids of one request rise with `index`: the low bits are a counter added to the random part, as section 6.2,
+        method 2, allows.
+        """
+        random_bits = ((self.entropy & ((1 << 74) - 1)) + index) & ((1 << 74) - 1)
+        value = (
+            ((self.now_ms & 0xFFFFFFFFFFFF) << 80)
+            | (0x7 << 76)
+            | ((random_bits >> 62) << 64)
+            | (0b10 << 62)
+            | (random_bits & ((1 << 62) - 1))
+        )
+        text = f"{value:032x}"
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def fresh_uid(self) -> str:
+        """Give a new anonymous id: a positive integer of at most 63 bits as decimal text, like the CDP's own."""
+        # Bits that no event id shows: a UID can't be computed from an id that was seen in a log.
+        return str((self.entropy >> 80) & ((1 << 63) - 1) or 1)
+
+    @property
+    def received_at(self) -> str:
+        """The moment as RFC 3339 text in UTC, to the millisecond."""
+        moment = datetime.fromtimestamp(self.now_ms // 1000, UTC)
+        return f"{moment:%Y-%m-%dT%H:%M:%S}.{self.now_ms % 1000:03d}Z"
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """What an event says of its user: this UID, in this portal, belongs to this CID (or to nobody yet)."""
+
+    portal_id: str
+    uid: str
+    cid: str | None = None
+
+
+class Binding(msgspec.Struct, frozen=True):
+    """What the ledger answers to a claim: the CID that the UID has (`None`: unbound), and whether it is new."""
+
+    cid: str | None
+    is_new: bool = False
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True):
+    """An accepted event as the spool keeps it and the forwarder sends it.
+
+    `query` is the collector's query string without `?`, `body` the JSON body, both as they go on the wire; `client_ip` and
+    `user_agent` are the visitor's, as the policy leaves them. `accepted_ms` is Unix time in milliseconds.
+    """
+
+    event_id: str
+    portal_id: str
+    prop_id: str
+    uid: str
+    accepted_ms: int
+    query: str
+    body: bytes
+    client_ip: str = ""
+    user_agent: str = ""
+
+
+class QuarantineEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """An event that waits for a person: what it is, why it waits, and the record that a release would forward.
+
+    `reason` is a `Reason`'s text, `detail` one sentence without any raw identity, `held_ms` Unix time in milliseconds.
+    """
+
+    event_id: str
+    portal_id: str
+    prop_id: str
+    uid: str
+    reason: str
+    detail: str
+    held_ms: int
+    claimed_cid: str | None = None
+    bound_cid: str | None = None
+    record: Record
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """An HTTP answer as plain values: status, headers in order, body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""

@@ -1,0 +1,76 @@
+"""The one table of fates: every event ends in exactly one `Outcome`, for one bounded `Reason`.
+
+What came in is accepted, quarantined, dropped or malformed; what was accepted is then delivered, undeliverable or expired.
+The table maps each reason to its outcome, HTTP status and log level, so that no other module decides any of these.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal, NamedTuple
+
+LogLevel = Literal["info", "warning", "error"]
+
+
+class Outcome(StrEnum):
+    """The fates of an event."""
+
+    ACCEPTED = "accepted"
+    QUARANTINED = "quarantined"
+    DROPPED = "dropped"
+    MALFORMED = "malformed"
+    DELIVERED = "delivered"
+    UNDELIVERABLE = "undeliverable"
+    EXPIRED = "expired"
+
+
+class Reason(StrEnum):
+    """Why an event met its fate. The set is closed: it is a metric label."""
+
+    OK = "ok"
+    CID_CONFLICT = "cid_conflict"
+    CID_CONTRADICTION = "cid_contradiction"
+    UNKNOWN_PROPERTY = "unknown_property"
+    UNAVAILABLE = "unavailable"
+    TOO_LARGE = "too_large"
+    BAD_JSON = "bad_json"
+    BAD_FIELD = "bad_field"
+    BAD_REDIRECT = "bad_redirect"
+    REFUSED_BY_COLLECTOR = "refused_by_collector"
+    TOO_OLD = "too_old"
+
+
+class Fate(NamedTuple):
+    """One row of the table."""
+
+    outcome: Outcome
+    status: int
+    level: LogLevel
+
+
+FATES: dict[Reason, Fate] = {
+    Reason.OK: Fate(Outcome.ACCEPTED, 200, "info"),
+    # The page did nothing wrong that a retry would mend: the event is kept for a person, so the answer is a success.
+    Reason.CID_CONFLICT: Fate(Outcome.QUARANTINED, 200, "warning"),
+    Reason.CID_CONTRADICTION: Fate(Outcome.QUARANTINED, 200, "warning"),
+    Reason.UNKNOWN_PROPERTY: Fate(Outcome.DROPPED, 403, "warning"),
+    Reason.UNAVAILABLE: Fate(Outcome.DROPPED, 503, "error"),
+    Reason.TOO_LARGE: Fate(Outcome.MALFORMED, 413, "warning"),
+    Reason.BAD_JSON: Fate(Outcome.MALFORMED, 400, "warning"),
+    Reason.BAD_FIELD: Fate(Outcome.MALFORMED, 400, "warning"),
+    Reason.BAD_REDIRECT: Fate(Outcome.MALFORMED, 400, "warning"),
+    Reason.REFUSED_BY_COLLECTOR: Fate(Outcome.UNDELIVERABLE, 0, "error"),
+    Reason.TOO_OLD: Fate(Outcome.EXPIRED, 0, "error"),
+}
+"""The fate of each reason. `status` is 0 where no client waits for an answer."""
+
+
+class Rejection(NamedTuple):
+    """A fate other than acceptance, as a value: why, which field, and what was wrong.
+
+    `field` is a path such as `dims.customers.email`; `detail` never quotes a value, because a value may be an address.
+    """
+
+    reason: Reason
+    field: str = ""
+    detail: str = ""

@@ -1,0 +1,61 @@
+"""What every spool promises.
+
+A payload whose `append` has finished survives `kill -9` and a power cut, and `read` gives it, in the order of appending,
+until it is acknowledged. Acknowledging may happen out of order. After a crash, payloads that were delivered but whose
+acknowledgement was not yet on disk come again: at least once, never less.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from asyncio import Future
+    from collections.abc import Sequence
+
+
+class Entry(NamedTuple):
+    """A durable payload and its position: positions of a spool rise in the order of appending, also across restarts."""
+
+    position: int
+    payload: bytes
+
+
+class SpoolUnavailable(Exception):
+    """The spool can't take more or can't be written: says where, why, and what would mend it."""
+
+    def __init__(self, path: str, cause: str, hint: str) -> None:
+        super().__init__(f"the spool at {path} is not available: {cause}; {hint}")
+        self.path = path
+        self.cause = cause
+        self.hint = hint
+
+
+class Spool(Protocol):
+    """A durable first-in, first-out store with acknowledgements. All calls come from one event loop."""
+
+    @property
+    def pending(self) -> int:
+        """How many durable payloads are not acknowledged yet."""
+
+    @property
+    def available(self) -> bool:
+        """Whether `append` would be taken now."""
+
+    def append(self, payloads: Sequence[bytes]) -> Future[None]:
+        """Add payloads as one unit, in order; the future is done when they are durable.
+
+        It fails with `SpoolUnavailable` when they could not be made durable: then they were not promised to anybody.
+        """
+
+    async def read(self, limit: int) -> list[Entry]:
+        """Give the next entries that this reader has not given yet, at most `limit`; waits until there is one.
+
+        Starts, after opening, with the oldest entry that is not acknowledged.
+        """
+
+    def acknowledge(self, position: int) -> None:
+        """Say that an entry needs no more delivery. Durable soon, not at once."""
+
+    async def close(self) -> None:
+        """Make durable what was appended and acknowledged, and let go of the files."""
