@@ -15,7 +15,7 @@ JsonObject = dict[str, Any]
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
-    """What a request says before its body; absent headers are empty text.
+    """What a request says before its body, in valid Unicode; absent headers are empty text.
 
     `path` and `query` are as they came, still percent-encoded; `peer` is the address of the TCP peer, `forwarded_for` the
     raw `X-Forwarded-For` header: whether it is believed is the pipeline's decision.
@@ -76,8 +76,8 @@ class Stamp(msgspec.Struct, frozen=True):
     @property
     def received_at(self) -> str:
         """The moment as RFC 3339 text in UTC, to the millisecond."""
-        moment = datetime.fromtimestamp(self.now_ms // 1000, UTC)
-        return f"{moment:%Y-%m-%dT%H:%M:%S}.{self.now_ms % 1000:03d}Z"
+        seconds, milliseconds = divmod(self.now_ms, 1000)
+        return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{milliseconds:03d}Z"
 
 
 class Claim(msgspec.Struct, frozen=True):

@@ -1,0 +1,84 @@
+"""What the pipeline thinks of a request while it decides, and what it has decided: plain values.
+
+One `Verdict` for each event that came in; its outcome and reason come from the one table in `gateway.events.outcome`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from gateway.events.identity import Identified
+from gateway.events.model import Claim, JsonObject, QuarantineEntry, Record, Reply, Request, Stamp
+from gateway.events.outcome import FATES, Outcome, Reason, Rejection
+from gateway.events.screening import Property
+from gateway.events.wire import Envelope
+
+
+class Pending(msgspec.Struct):
+    """An event on its way: what was read, who it says it is of."""
+
+    event_id: str
+    request_id: str
+    uid: str
+    fields: JsonObject
+    identified: Identified
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """A request up to the claims. `events` has a `Pending` or a `Rejection` for each event that came in.
+
+    `uid_source` says where the visitor's UID came from: `event`, `cookie` or `fresh`.
+    """
+
+    request: Request
+    stamp: Stamp
+    envelope: Envelope
+    owner: Property | None
+    events: list[Pending | Rejection]
+    is_batch: bool
+    client_ip: str
+    uid_source: str
+
+    @property
+    def claims(self) -> list[Claim]:
+        """What the ledger is asked, one claim for each event that is still in play."""
+        portal_id = self.envelope.portal_id
+        return [
+            Claim(portal_id, each.uid, None if each.identified.rejection else each.identified.cid)
+            for each in self.events
+            if isinstance(each, Pending)
+        ]
+
+
+class Verdict(msgspec.Struct, frozen=True):
+    """The fate of one event, with what is kept of it; exactly one of `record` and `entry` unless it was refused."""
+
+    rejection: Rejection
+    event_id: str = ""
+    request_id: str = ""
+    uid: str = ""
+    cid: str = ""
+    category: str = ""
+    action: str = ""
+    session: str = ""
+    record: Record | None = None
+    entry: QuarantineEntry | None = None
+    is_new_binding: bool = False
+    identified: Identified | None = None
+
+    @property
+    def reason(self) -> Reason:
+        """Why the event met its fate."""
+        return self.rejection.reason
+
+    @property
+    def outcome(self) -> Outcome:
+        """The event's fate."""
+        return FATES[self.rejection.reason].outcome
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """A request's verdicts, one for each event that came in, in order, and the reply."""
+
+    verdicts: list[Verdict]
+    reply: Reply

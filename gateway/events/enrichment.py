@@ -1,0 +1,188 @@
+"""What the gateway knows and the page can't say reliably: moment, address, device, language, page and campaign.
+
+Everything goes where the CDP looks for it (`context`, `extra`) and nothing that the client sent is ever overwritten.
+`Enricher` is compiled once; per event it costs dictionary look-ups, since user agents and peers repeat.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from ua_parser import Parser
+from ua_parser.loaders import load_lazy_builtins
+from ua_parser.regex import Resolver
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.events.model import Head, JsonObject
+
+CLICK_IDS = (
+    "gclid",
+    "wbraid",
+    "gbraid",
+    "dclid",
+    "fbclid",
+    "ttclid",
+    "msclkid",
+    "zclid",
+    "twclid",
+    "li_fat_id",
+    "yclid",
+)
+_CAMPAIGN = {
+    "utm_source": "source",
+    "utm_medium": "medium",
+    "utm_campaign": "name",
+    "utm_term": "term",
+    "utm_content": "content",
+    "utm_id": "id",
+}
+_HAS_CAMPAIGN = re.compile(r"[?&#](?:utm_|" + "|".join(CLICK_IDS) + ")")
+_LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*\Z")
+_MAX_PARAMETER = 512
+_CACHED = 8_192
+
+
+class Device(NamedTuple):
+    """A user agent, parsed, as the `context` blocks `device`, `os` and `browser`."""
+
+    device: dict[str, str]
+    os: dict[str, str]
+    browser: dict[str, str]
+
+
+class Enricher:
+    """Adds to events what their request tells."""
+
+    def __init__(self, trusted_proxies: Sequence[str]) -> None:
+        self._trusted = tuple(ipaddress.ip_network(each) for each in trusted_proxies)
+        self._parser = Parser(Resolver(load_lazy_builtins()))
+        self.device = lru_cache(_CACHED)(self._device)
+        self._is_trusted = lru_cache(_CACHED)(self._in_trusted_network)
+
+    def client_ip(self, peer: str, forwarded_for: str) -> str:
+        """Give the visitor's address: the peer's, or, behind trusted proxies only, the last hop that no such proxy is.
+
+        `forwarded_for` is the raw `X-Forwarded-For`. It is read from the right, where our own proxies write; what a visitor
+        puts in front of it is never reached. A hop that is no address ends the walk.
+        """
+        address = peer
+        if not self._trusted or not forwarded_for or not self._is_trusted(peer):
+            return address
+        for hop in reversed(forwarded_for.split(",")):
+            parsed = _address(hop.strip())
+            if parsed is None:
+                break
+            address = parsed
+            if not self._is_trusted(parsed):
+                break
+        return address
+
+    def enrich(
+        self, fields: JsonObject, head: Head, *, client_ip: str, event_id: str, received_at: str
+    ) -> None:
+        """Add moment, id, address, user agent, language, page, referrer, campaign and click ids, where they are absent."""
+        extra = fields.setdefault("extra", {})
+        extra.setdefault("event_id", event_id)
+        extra.setdefault("receive_time", received_at)
+        context = fields.setdefault("context", {})
+        if client_ip:
+            context.setdefault("ip", client_ip)
+        if head.user_agent:
+            context.setdefault("userAgent", head.user_agent)
+        agent = context.get("userAgent")
+        if isinstance(agent, str) and agent:
+            for name, block in zip(Device._fields, self.device(agent[:_MAX_PARAMETER]), strict=True):
+                if block and name not in context:
+                    context[name] = dict(block)
+        if "locale" not in context:
+            language = head.accept_language.partition(",")[0].partition(";")[0].strip()
+            if _LANGUAGE.match(language):
+                context["locale"] = language
+        page = _page_url(context) or head.referer
+        if head.referer and "navigation" not in context:
+            context["navigation"] = {"url": head.referer}
+        if page and _HAS_CAMPAIGN.search(page):
+            _add_campaign(context, extra, page)
+
+    def _device(self, user_agent: str) -> Device:
+        parsed = self._parser.parse(user_agent)
+        device, system, browser = parsed.device, parsed.os, parsed.user_agent
+        return Device(
+            _filled(
+                type=_device_type(user_agent), brand=device and device.brand, model=device and device.model
+            ),
+            _filled(name=system and system.family, version=system and _version(system.major, system.minor)),
+            _filled(
+                name=browser and browser.family, version=browser and _version(browser.major, browser.minor)
+            ),
+        )
+
+    def _in_trusted_network(self, text: str) -> bool:
+        try:
+            address = ipaddress.ip_address(text.partition("%")[0])
+        except ValueError:
+            return False
+        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+            address = address.ipv4_mapped
+        return any(address in network for network in self._trusted)
+
+
+def _add_campaign(context: JsonObject, extra: JsonObject, page: str) -> None:
+    try:
+        query = urlsplit(page).query
+    except ValueError:
+        return
+    campaign: dict[str, str] = {}
+    for name, value in parse_qsl(query, errors="replace"):
+        if name in _CAMPAIGN:
+            campaign.setdefault(_CAMPAIGN[name], value[:_MAX_PARAMETER])
+        elif name in CLICK_IDS:
+            extra.setdefault(name, value[:_MAX_PARAMETER])
+    if campaign:
+        context.setdefault("campaign", campaign)
+
+
+def _page_url(context: JsonObject) -> str:
+    for holder, key in (("navigation", "url"), ("page", "url"), ("navigation", "href")):
+        block = context.get(holder)
+        if isinstance(block, dict) and isinstance(block.get(key), str):
+            return str(block[key])
+    return ""
+
+
+def _address(hop: str) -> str | None:
+    """Read one hop of `X-Forwarded-For`: an address, an address with a port, or `[v6]:port`."""
+    text = hop
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return None
+
+
+def _device_type(user_agent: str) -> str:
+    lowered = user_agent.lower()
+    if "ipad" in lowered or "tablet" in lowered or ("android" in lowered and "mobile" not in lowered):
+        return "tablet"
+    if "mobi" in lowered or "iphone" in lowered or "ipod" in lowered:
+        return "mobile"
+    return (
+        "desktop" if any(word in lowered for word in ("windows nt", "macintosh", "x11", "cros ")) else "other"
+    )
+
+
+def _version(*parts: str | None) -> str:
+    return ".".join(part for part in parts if part)
+
+
+def _filled(**values: Any) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value}

@@ -1,0 +1,123 @@
+"""What the client hears: the four answer types of the wire format, and cross-origin headers.
+
+`docs/protocol.md` says which answers exist. Errors are JSON that names the field, but a pixel or a script gets a harmless
+answer of its own type: a broken image or a script error would be seen by the shop's visitors.
+"""
+
+from __future__ import annotations
+
+import base64
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from gateway.events.model import Reply
+from gateway.events.outcome import FATES, Rejection
+
+if TYPE_CHECKING:
+    from gateway.events.screening import Property
+    from gateway.events.wire import Envelope
+
+PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
+RETRY_AFTER_SECONDS = 5
+
+Headers = tuple[tuple[str, str], ...]
+
+_ALWAYS: Headers = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "nosniff"))
+_JSON: Headers = (("Content-Type", "application/json"), *_ALWAYS)
+_SCRIPT: Headers = (("Content-Type", "application/javascript; charset=utf-8"), *_ALWAYS)
+_GIF: Headers = (("Content-Type", "image/gif"), *_ALWAYS)
+_RETRY: Headers = (("Retry-After", str(RETRY_AFTER_SECONDS)),)
+
+
+def cross_origin(property_: Property | None, origin: str) -> Headers:
+    """Give the headers that let a page of one of the property's origins read the answer, with credentials."""
+    if not origin:
+        return ()
+    if property_ is None or not property_.allows_origin(origin):
+        return (("Vary", "Origin"),)
+    return (
+        ("Access-Control-Allow-Origin", origin),
+        ("Access-Control-Allow-Credentials", "true"),
+        ("Access-Control-Expose-Headers", "Retry-After"),
+        ("Vary", "Origin"),
+    )
+
+
+def preflight(*, allowed: bool, origin: str) -> Reply:
+    """Answer an `OPTIONS`: which methods and headers a page of this origin may use."""
+    headers: Headers = (("Vary", "Origin"), ("Allow", "GET, HEAD, POST, OPTIONS"), *_ALWAYS)
+    if allowed:
+        headers += (
+            ("Access-Control-Allow-Origin", origin),
+            ("Access-Control-Allow-Credentials", "true"),
+            ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
+            ("Access-Control-Allow-Headers", "Content-Type"),
+            ("Access-Control-Max-Age", "7200"),
+        )
+    return Reply(204, headers)
+
+
+def success(envelope: Envelope, body: dict[str, Any], headers: Headers) -> Reply:
+    """Answer an event that was kept, in the type that the client asked for."""
+    kind = envelope.response_type
+    if kind == "json":
+        return Reply(200, (*_JSON, *headers), orjson.dumps(body))
+    if kind == "pixel":
+        return Reply(200, (*_GIF, *headers), PIXEL)
+    if kind == "redirect":
+        return Reply(302, (("Location", envelope.redirect_url), *_ALWAYS, *headers))
+    # "<" can't end a script or open a comment in a page that would inline the answer.
+    text = orjson.dumps(body).replace(b"<", b"\\u003c")
+    return Reply(200, (*_SCRIPT, *headers), b"_event_callback_data(" + text + b");")
+
+
+def failure(
+    envelope: Envelope, method: str, rejection: Rejection, headers: Headers, *, redirect_allowed: bool
+) -> Reply:
+    """Answer an event that was not kept.
+
+    Scripts and images get a harmless answer, visitors who follow an allowed link are sent on; everybody else gets JSON that
+    names the reason, the field and what was wrong.
+    """
+    fate = FATES[rejection.reason]
+    notes: Headers = (
+        ("X-Tracking-Outcome", f"{fate.outcome}; reason={rejection.reason}; field={_token(rejection.field)}"),
+    )
+    if fate.status == 503:
+        notes += _RETRY
+    kind = envelope.response_type
+    status = fate.status if fate.status in {413, 503} else 200
+    if kind == "redirect" and redirect_allowed:
+        return Reply(302, (("Location", envelope.redirect_url), *_ALWAYS, *notes, *headers))
+    if kind == "pixel":
+        return Reply(status, (*_GIF, *notes, *headers), PIXEL)
+    if kind == "javascript" and (envelope.explicit_type or method == "GET"):
+        text = f"/* tracking-gateway: {fate.outcome}, {rejection.reason} {_token(rejection.field)} */"
+        return Reply(status, (*_SCRIPT, *notes, *headers), text.encode())
+    return Reply(fate.status, (*_JSON, *notes, *headers), orjson.dumps(error_body(rejection)))
+
+
+def error_body(rejection: Rejection) -> dict[str, str]:
+    """Give the JSON of an event that was not kept: outcome, reason, field, detail."""
+    return {
+        "outcome": FATES[rejection.reason].outcome,
+        "reason": rejection.reason,
+        "field": rejection.field,
+        "detail": rejection.detail,
+    }
+
+
+def batch(results: list[dict[str, Any]], status: int, headers: Headers) -> Reply:
+    """Answer an array of events: one result each, in order. The status is a success when at least one was kept."""
+    notes = _RETRY if status == 503 else ()
+    return Reply(status, (*_JSON, *notes, *headers), orjson.dumps({"results": results}))
+
+
+def _token(field: str) -> str:
+    """Make a field's path safe for a header or a comment: a client chose its keys."""
+    return "".join(
+        character
+        for character in field
+        if character.isascii() and (character.isalnum() or character in "_.[]()")
+    )[:80]

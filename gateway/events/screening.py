@@ -1,0 +1,88 @@
+"""Whose event is it: the properties that may send, and what each of them allows.
+
+`Properties` is compiled once from the settings, so that a request costs a dictionary look-up.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway import settings
+
+# What no honest redirect target contains, and what browsers and libraries read differently: control characters, blanks,
+# backslashes.
+_TREACHEROUS = re.compile(r"[\x00-\x20\x7f\\]")
+
+
+class Property(msgspec.Struct, frozen=True):
+    """A site or app that may send events, ready for use.
+
+    `origins` are the exact origins that may read answers; when the settings name none, `site` and its sub-domains may.
+    """
+
+    portal_id: str
+    prop_id: str
+    site: str
+    origins: frozenset[str]
+    redirect_hosts: tuple[str, ...]
+
+    def allows_origin(self, origin: str) -> bool:
+        """Tell whether a page of this origin (`https://www.shop.example`) may read answers with credentials."""
+        if self.origins:
+            return origin in self.origins
+        scheme, _, host = origin.partition("://")
+        return scheme in {"http", "https"} and host_matches(
+            host.partition(":")[0], (self.site, f"*.{self.site}")
+        )
+
+    def redirect_target(self, url: str) -> str | None:
+        """Give the URL when a redirect may go there, else `None`: http(s), a listed host, nothing ambiguous in it."""
+        if not url.isascii() or _TREACHEROUS.search(url):
+            return None
+        try:
+            parts = urlsplit(url)
+            parts.port  # noqa: B018 -- raises ValueError for a port that is none
+        except ValueError:
+            return None
+        if parts.scheme not in {"http", "https"} or not parts.netloc or "@" in parts.netloc:
+            return None
+        host = (parts.hostname or "").rstrip(".")
+        return url if host_matches(host, self.redirect_hosts) else None
+
+
+class Properties:
+    """Every known property, by portal and property id."""
+
+    def __init__(self, configured: Sequence[settings.Property]) -> None:
+        self._by_ids = {
+            (each.portal_id, each.prop_id): Property(
+                each.portal_id, each.prop_id, each.site, frozenset(each.origins), each.redirect_hosts
+            )
+            for each in configured
+        }
+
+    def find(self, portal_id: str, prop_id: str) -> Property | None:
+        """Give the property of these ids, or `None`: then the event is not ours to take."""
+        return self._by_ids.get((portal_id, prop_id))
+
+    def any_allows_origin(self, origin: str) -> bool:
+        """Tell whether at least one property lets this origin read answers."""
+        return any(each.allows_origin(origin) for each in self._by_ids.values())
+
+
+def host_matches(host: str, patterns: Sequence[str]) -> bool:
+    """Tell whether a host is one of the patterns: exactly, or below `*.shop.example`."""
+    lowered = host.lower()
+    return any(
+        lowered.endswith(pattern[1:]) and len(lowered) > len(pattern) - 1
+        if pattern.startswith("*.")
+        else lowered == pattern
+        for pattern in patterns
+    )

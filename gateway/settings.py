@@ -1,0 +1,324 @@
+"""The configuration: typed, with defaults, units in the names, unknown keys refused.
+
+One TOML file, overlaid by environment variables (`TRACKING_GATEWAY_SECTION__KEY`, lists and tables as JSON), where a variable
+that ends in `_FILE` names a file that holds the value: the way secrets reach a container. It is parsed once; what this module
+gives is valid. `config/reference.toml` shows every key with its default.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import phonenumbers
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from gateway.settings_errors import Problem, SettingsError, explain, unknown_sections
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ENV_PREFIX = "TRACKING_GATEWAY_"
+
+HashName = Literal["md5", "sha256"]
+FieldPolicy = Literal["hash", "hash_and_pass", "pass", "drop"]
+
+_PLACEHOLDERS = (
+    "0", "-1", "undefined", "null", "nan", "none", "nil", "true", "false", "unknown", "anonymous", "guest", "n/a",
+    "[object object]", "not_authenticated",
+)  # fmt: skip
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        msg = "write a full http:// or https:// URL, such as https://a.cdp.asia/event"
+        raise ValueError(msg)
+    if parts.fragment:
+        msg = "leave out the #fragment"
+        raise ValueError(msg)
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=True)
+    except ValueError as error:
+        msg = f"write an address or a network such as 10.0.0.0/8 ({error})"
+        raise ValueError(msg) from None
+    return value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.path
+        or parts.query
+        or parts.fragment
+    ):
+        msg = "write scheme and host without a path, such as https://www.shop.example"
+        raise ValueError(msg)
+    return value.lower()
+
+
+def _host(value: str) -> str:
+    host = value.lower().rstrip(".")
+    bare = host.removeprefix("*.")
+    if not bare or any(character in bare for character in "/:@ *\\") or bare.startswith("."):
+        msg = "write a bare host name such as shop.example, or *.shop.example for its sub-domains"
+        raise ValueError(msg)
+    return host
+
+
+def _id_text(value: Any) -> Any:
+    # `portal_id = 33167` without quotes means the same to a person.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+Network = Annotated[str, AfterValidator(_network)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Host = Annotated[str, AfterValidator(_host)]
+IdText = Annotated[
+    str, BeforeValidator(_id_text), Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class Section(BaseModel):
+    """What all sections share: they are frozen and refuse unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Server(Section):
+    """`[server]`: where events are taken. Port 0 takes any free port."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    workers: int = Field(default=1, ge=1, le=256)
+    trusted_proxies: tuple[Network, ...] = ()
+    public_url: Annotated[str, AfterValidator(lambda value: _http_url(value) if value else value)] = ""
+    max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=64 * 1_048_576)
+    max_keys: int = Field(default=2_000, ge=10)
+    max_depth: int = Field(default=32, ge=4, le=200)
+    max_batch: int = Field(default=100, ge=1, le=10_000)
+    drain_seconds: float = Field(default=10.0, ge=0, le=600)
+
+
+class Admin(Section):
+    """`[admin]`: `/healthz`, `/readyz` and `/metrics`, on a port that the internet does not see."""
+
+    host: str = "127.0.0.1"
+    port: Port = 9090
+
+
+class Collector(Section):
+    """`[collector]`: where accepted events go, and with how much patience."""
+
+    url: HttpUrl = "http://127.0.0.1:9000/event"
+    timeout_seconds: float = Field(default=5.0, gt=0, le=300)
+    connections: int = Field(default=32, ge=1, le=1_024)
+    retry_base_seconds: float = Field(default=0.5, gt=0, le=60)
+    retry_cap_seconds: float = Field(default=30.0, gt=0, le=3_600)
+    max_age_hours: float = Field(default=168.0, gt=0)
+
+
+class Spool(Section):
+    """`[spool]`: how much may wait for the collector."""
+
+    segment_bytes: int = Field(default=16 * 1_048_576, ge=65_536, le=1_073_741_824)
+    max_bytes: int = Field(default=4 * 1_073_741_824, ge=1_048_576)
+
+
+class Ledger(Section):
+    """`[ledger]`: how many bindings are kept in memory."""
+
+    cache_entries: int = Field(default=200_000, ge=1_000)
+
+
+class Identity(Section):
+    """`[identity]`: how customers are recognised."""
+
+    cid_hash: HashName = "md5"
+    derive_cid_from: tuple[str, ...] = ("email", "phone")
+    verify: bool = True
+    attach_known_cid: bool = True
+    on_conflict: Literal["quarantine"] = "quarantine"
+    default_region: str = "VN"
+    fields: dict[str, FieldPolicy] = Field(default_factory=dict)
+    placeholder_cids: tuple[str, ...] = _PLACEHOLDERS
+
+    @field_validator("default_region")
+    @classmethod
+    def _known_region(cls, value: str) -> str:
+        if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
+            msg = "write a country as two letters (ISO 3166-1), such as VN, TH, ID, SG or US"
+            raise ValueError(msg)
+        return value.upper()
+
+    @field_validator("fields")
+    @classmethod
+    def _with_defaults(cls, value: dict[str, FieldPolicy]) -> dict[str, FieldPolicy]:
+        return {"email": "hash", "phone": "hash", **value}
+
+    @model_validator(mode="after")
+    def _derive_from_fields(self) -> Identity:
+        for name in self.derive_cid_from:
+            if name not in self.field_policies:
+                known = ", ".join(self.field_policies)
+                msg = f"derive_cid_from names {name!r}, which is no identity field; write one of: {known}"
+                raise ValueError(msg)
+        return self
+
+    @property
+    def field_policies(self) -> dict[str, FieldPolicy]:
+        """Every identity field with its policy, `email` and `phone` always among them."""
+        return {"email": "hash", "phone": "hash", **self.fields}
+
+
+class Cookies(Section):
+    """`[cookies]`: the first-party cookie that carries the UID."""
+
+    secure: bool = True
+    lifetime_days: int = Field(default=400, ge=1, le=400)
+
+
+class Logging(Section):
+    """`[logging]`: one line for everything that happens. `auto` is `console` on a terminal, else `json`."""
+
+    format: Literal["auto", "json", "console"] = "auto"
+    level: Literal["info", "warning", "error"] = "info"
+    file: str = ""
+
+
+class Property(Section):
+    """One of `[[properties]]`: a site or app that may send events."""
+
+    portal_id: IdText
+    prop_id: IdText
+    site: Host
+    origins: tuple[Origin, ...] = ()
+    redirect_hosts: tuple[Host, ...] = ()
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. Made by `load`, never by hand outside tests."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX,
+        env_nested_delimiter="__",
+        frozen=True,
+        extra="forbid",
+        nested_model_default_partial_update=True,
+    )
+
+    data_dir: Path = Path("data")
+    server: Server = Server()
+    admin: Admin = Admin()
+    collector: Collector = Collector()
+    spool: Spool = Spool()
+    ledger: Ledger = Ledger()
+    identity: Identity = Identity()
+    cookies: Cookies = Cookies()
+    logging: Logging = Logging()
+    properties: tuple[Property, ...] = ()
+
+    @field_validator("properties")
+    @classmethod
+    def _each_once(cls, value: tuple[Property, ...]) -> tuple[Property, ...]:
+        seen: set[tuple[str, str]] = set()
+        for property_ in value:
+            key = (property_.portal_id, property_.prop_id)
+            if key in seen:
+                msg = (
+                    f"portal_id {key[0]}, prop_id {key[1]} stands twice; keep one [[properties]] table for it"
+                )
+                raise ValueError(msg)
+            seen.add(key)
+        return value
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Let the environment win over the file, whose content arrives as `init_settings`."""
+        del env_settings, dotenv_settings, file_secret_settings
+        return (_Environment(settings_cls), init_settings)
+
+
+class _Environment(EnvSettingsSource):
+    """The environment, where `…__KEY_FILE` names a file whose content, stripped, is the value of `…__KEY`."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        values = dict(super()._load_env_vars())
+        for name, path in list(values.items()):
+            if (
+                name.startswith(ENV_PREFIX.lower())
+                and "__" in name
+                and name.endswith("_file")
+                and not name.endswith("__file")
+            ):
+                del values[name]
+                try:
+                    values[name.removesuffix("_file")] = Path(path or "").read_text(encoding="utf-8").strip()
+                except OSError as error:
+                    problem = Problem(name.upper(), repr(path), f"name a readable file ({error.strerror})")
+                    raise SettingsError("the environment", [problem]) from None
+        return values
+
+
+def load(path: Path | None) -> Settings:
+    """Read the settings of a TOML file (`None`: defaults) and the environment.
+
+    A relative `data_dir` is relative to the working directory. Raises `SettingsError`, which names each wrong key, what
+    stands there and what to write instead.
+    """
+    where = str(path) if path else "the environment"
+    content: dict[str, Any] = {}
+    if path is not None:
+        try:
+            content = tomllib.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise SettingsError(where, [Problem("--config", where, "name a file that exists")]) from None
+        except IsADirectoryError:
+            raise SettingsError(where, [Problem("--config", where, "name a file, not a folder")]) from None
+        except OSError as error:
+            hint = f"name a readable file ({error.strerror})"
+            raise SettingsError(where, [Problem("--config", where, hint)]) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise SettingsError(where, [Problem("--config", where, f"mend the TOML: {error}")]) from None
+    stray = unknown_sections(os.environ, ENV_PREFIX, tuple(Settings.model_fields))
+    if stray:
+        raise SettingsError("the environment", stray)
+    try:
+        settings = Settings(**content)
+    except ValidationError as error:
+        raise SettingsError(where, explain(error, Settings)) from None
+    if not settings.properties:
+        hint = (
+            "add a [[properties]] table with portal_id, prop_id and site: without one every event is dropped"
+        )
+        raise SettingsError(where, [Problem("properties", "nothing", hint)])
+    return settings
