@@ -1,0 +1,90 @@
+"""What the parts of delivery promise each other.
+
+A sink sends one record once and reports how that went; it never retries on its own account and never raises for what a
+collector or a network does. Only the forwarder decides whether, and when, a record is sent again. A record's fate is final
+when it was delivered, or when the dead letters have taken it: only then does the spool hear of it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+
+import msgspec
+
+if TYPE_CHECKING:
+    from gateway.events.model import Record
+    from gateway.events.outcome import Reason
+
+
+class Delivered(msgspec.Struct, frozen=True):
+    """The collector took the record: its HTTP status, and how long the attempt took."""
+
+    status: int
+    duration_ms: float
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """This attempt failed in a way that says nothing against the record: sending it again may work.
+
+    `cause` is short text without any value of the event; `after_seconds` is the wait the collector asked for.
+    """
+
+    cause: str
+    after_seconds: float | None = None
+
+
+class Undeliverable(msgspec.Struct, frozen=True):
+    """The collector refused this very record: sending it again would be refused again."""
+
+    status: int
+    cause: str
+
+
+Verdict: TypeAlias = Delivered | Retry | Undeliverable
+"""What a sink reports of one attempt."""
+
+BreakerState = Literal["closed", "open", "half_open"]
+"""Whether the collector is sent to (`closed`), left alone (`open`), or asked with a single record (`half_open`)."""
+
+
+class Sink(Protocol):
+    """Where records go."""
+
+    async def send(self, record: Record) -> Verdict:
+        """Send a record once and report; a cancelled call may or may not have reached the collector."""
+
+    async def close(self) -> None:
+        """Let go of every connection."""
+
+
+class DeadLetters(Protocol):
+    """Where the records go that will not be delivered, so that a person can look at them and send them again."""
+
+    async def put(self, record: Record, reason: Reason, detail: str) -> None:
+        """Keep a record, durably on return; raises when it could not, and is then called again later.
+
+        The same record may be put twice (after a crash between this and the acknowledgement): `event_id` tells.
+        A payload of the spool that isn't a record comes as a `Record` whose texts are empty and whose body is the payload.
+        """
+
+
+class DeliveryObserver(Protocol):
+    """Who wants to know how delivery goes: counters, log lines. The calls must be quick and must not raise.
+
+    Each record is reported by exactly one of `delivered`, `undeliverable` and `expired`, after its acknowledgement.
+    """
+
+    def delivered(self, record: Record, attempts: int, duration_ms: float) -> None:
+        """The collector took a record, at this attempt (from 1), which took so long."""
+
+    def retrying(self, record: Record, attempt: int, cause: str, delay_seconds: float) -> None:
+        """An attempt (from 1) failed; the next is in so many seconds, or later when the breaker is open by then."""
+
+    def undeliverable(self, record: Record, attempts: int, cause: str) -> None:
+        """A record went to the dead letters because the collector does not take it."""
+
+    def expired(self, record: Record, attempts: int) -> None:
+        """A record went to the dead letters because it became too old."""
+
+    def state(self, name: BreakerState, cause: str) -> None:
+        """The circuit breaker changed, and why."""

@@ -1,0 +1,206 @@
+"""What may be done next: the queues between reading and sending, and the gate that the breaker keeps.
+
+What always holds: a parcel is in exactly one place: its lane (waiting behind the head), `ready` (may be sent), `doomed` (for
+the dead letters, which need no collector), `delayed` (a timer runs), or in a worker's hands. While the gate is closed
+nothing leaves `ready`; it opens for a single parcel when a probe is due, and for all when the probe was answered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from gateway.events.outcome import Reason
+
+if TYPE_CHECKING:
+    import asyncio
+    import random
+    from collections.abc import Callable
+
+    from gateway.delivery.contract import BreakerState, DeliveryObserver, Retry
+    from gateway.delivery.lanes import Parcel
+    from gateway.delivery.retry import Breaker
+
+_SUSPECT_AFTER = 3
+
+
+class Dispatch:
+    """The queues of one forwarder; `clock` gives Unix time in seconds, `report` takes faults of others' code."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        breaker: Breaker,
+        observer: DeliveryObserver,
+        *,
+        max_age_seconds: float,
+        clock: Callable[[], float],
+        rng: random.Random,
+        report: Callable[[str, Exception], None],
+    ) -> None:
+        self._loop = loop
+        self._breaker = breaker
+        self._observer = observer
+        self._max_age_ms = max_age_seconds * 1000
+        self._clock = clock
+        self._rng = rng
+        self._report = report
+        self._ready: deque[Parcel] = deque()
+        self._doomed: deque[Parcel] = deque()
+        self._delayed: dict[Parcel, asyncio.TimerHandle] = {}
+        self._sleepers: list[asyncio.Future[None]] = []
+        self._probe_timer: asyncio.TimerHandle | None = None
+        self._is_gated = False
+        self._is_closed = False
+
+    @property
+    def has_ready(self) -> bool:
+        """Whether a record waits for nothing but a worker or the breaker."""
+        return bool(self._ready)
+
+    def close(self) -> None:
+        """Stop every timer and wake every sleeper; what is queued stays where it is."""
+        self._is_closed = True
+        for timer in self._delayed.values():
+            timer.cancel()
+        if self._probe_timer is not None:
+            self._probe_timer.cancel()
+        self._wake(len(self._sleepers))
+
+    # Coming and going.
+
+    def offer(self, parcel: Parcel) -> None:
+        """Queue a head for sending, or for the dead letters when it has become too old."""
+        if self._is_old(parcel):
+            self._expire(parcel)
+            return
+        self._ready.append(parcel)
+        if not self._is_gated:
+            self._wake(1)
+
+    def doom(self, parcel: Parcel, reason: Reason, detail: str) -> None:
+        """Queue a parcel for the dead letters."""
+        parcel.fate = (reason, detail)
+        self._doomed.append(parcel)
+        self._wake(1)
+
+    def delay(self, parcel: Parcel, seconds: float) -> None:
+        """Queue a parcel again after so many seconds."""
+        if not self._is_closed:
+            self._delayed[parcel] = self._loop.call_later(seconds, self._due, parcel)
+
+    def next(self) -> Parcel | None:
+        """Give the parcel to handle now, if there is one; for sending unless it has a fate."""
+        while True:
+            if self._doomed:
+                return self._doomed.popleft()
+            if not self._ready or self._is_gated:
+                return None
+            ticket = self._breaker.permit(self._loop.time())
+            if ticket is None:
+                return None
+            if self._breaker.state == "half_open":
+                self._is_gated = True
+                parcel = self._probe()
+                self._announce("half_open", "probing the collector")
+            else:
+                parcel = self._ready.popleft()
+                if self._is_old(parcel):
+                    self._expire(parcel)
+                    continue
+            parcel.ticket = ticket
+            return parcel
+
+    def sleeper(self) -> asyncio.Future[None]:
+        """Give a future that is done when there may be something to do."""
+        sleeper: asyncio.Future[None] = self._loop.create_future()
+        self._sleepers.append(sleeper)
+        return sleeper
+
+    # What the collector did.
+
+    def answered(self, parcel: Parcel) -> None:
+        """Tell the breaker that the collector answered, and open the gate if that closed the breaker."""
+        if not self._breaker.succeeded(parcel.ticket):
+            return
+        self._is_gated = False
+        for waiting, timer in list(self._delayed.items()):
+            # They waited for the collector, and here it is; not so where it named a time, or refuses just these.
+            if waiting.fate is None and not waiting.is_held_back and not self._is_suspect(waiting):
+                timer.cancel()
+                self._due(waiting)
+        self._wake(len(self._ready))
+        self._announce("closed", "the collector answers again")
+
+    def refused(self, parcel: Parcel, verdict: Retry, deliveries: int) -> None:
+        """Count a refusal for the lane and tell the breaker; `deliveries` is how many there were so far.
+
+        A refusal counts against the lane only when others were delivered meanwhile, or when it is suspect already; a
+        suspect's refusal does not count against the collector.
+        """
+        was_suspect = self._is_suspect(parcel)
+        if was_suspect or deliveries > parcel.deliveries_seen:
+            parcel.lane.refusals += 1
+        parcel.deliveries_seen = deliveries
+        now = self._loop.time()
+        if was_suspect:
+            has_opened = self._breaker.inconclusive(parcel.ticket, now, self._rng)
+        else:
+            has_opened = self._breaker.failed(parcel.ticket, now, self._rng, verdict.after_seconds)
+        if has_opened:
+            self._is_gated = True
+            if not self._is_closed:
+                self._probe_timer = self._loop.call_at(self._breaker.probe_at, self._probe_due)
+            self._announce("open", verdict.cause)
+
+    # Within.
+
+    def _probe(self) -> Parcel:
+        ready = self._ready
+        for index, parcel in enumerate(ready):
+            if not self._is_suspect(parcel):
+                del ready[index]
+                return parcel
+        return ready.popleft()
+
+    def _probe_due(self) -> None:
+        # Nothing else ages the records that wait behind an open breaker.
+        waiting, self._ready = self._ready, deque()
+        for parcel in waiting:
+            if self._is_old(parcel):
+                self._expire(parcel)
+            else:
+                self._ready.append(parcel)
+        self._is_gated = False
+        self._wake(1)
+
+    def _due(self, parcel: Parcel) -> None:
+        del self._delayed[parcel]
+        if parcel.fate is None:
+            self.offer(parcel)
+        else:
+            self._doomed.append(parcel)
+            self._wake(1)
+
+    def _is_suspect(self, parcel: Parcel) -> bool:
+        return parcel.lane.refusals >= _SUSPECT_AFTER
+
+    def _is_old(self, parcel: Parcel) -> bool:
+        return self._clock() * 1000 - parcel.record.accepted_ms > self._max_age_ms
+
+    def _expire(self, parcel: Parcel) -> None:
+        self.doom(parcel, Reason.TOO_OLD, f"not delivered in time; attempts: {parcel.attempts}")
+
+    def _wake(self, count: int) -> None:
+        sleepers = self._sleepers
+        while count > 0 and sleepers:
+            sleeper = sleepers.pop()
+            if not sleeper.done():
+                sleeper.set_result(None)
+                count -= 1
+
+    def _announce(self, name: BreakerState, cause: str) -> None:
+        try:
+            self._observer.state(name, cause)
+        except Exception as error:  # noqa: BLE001 - a parcel is between two places here: nothing may come between
+            self._report("a delivery observer raised", error)

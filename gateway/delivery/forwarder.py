@@ -1,0 +1,254 @@
+"""The forwarder: takes accepted events out of the spools and sees each to its final fate.
+
+What always holds:
+
+- **Order.** Of one `(portal_id, uid)` at most one record is under way, and the next one starts when that one's fate is
+  final. Order is that of the spool; between two spools nothing is known of it, but one user's records never overlap.
+- **One fate.** Each record that was read is delivered, undeliverable or expired, exactly once, and is acknowledged only
+  then; the last two after the dead letters have taken it. What is not acknowledged comes again at the next start.
+- **The same event.** A record goes out with the same bytes each time. Its `request_id` lets the CDP recognise a repetition.
+- **Bounded.** At most `concurrency` sends, at most `window` records in memory, shared out evenly between the spools.
+- **Out of the way.** While the breaker is open nothing is sent but one probe after another. Nothing here is awaited by a
+  client's request: the answers to the site are the same whether the collector is up or down.
+
+Who blocks whom
+    A record that waits for its next attempt blocks its own user's later records and takes its place in the window; other
+    users' records pass it. A spool can't be read past the window and come back, so when all places of the window are
+    taken by records that wait, reading stops for everybody. That is right while the collector is down. It would be wrong when
+    the collector is up and fails only at *these* records (a "poisoned" user, or a thousand of them). So refusals are
+    counted for each lane, but only those between which another record was delivered: proof that the collector is up. From
+    the third on such a lane is *suspect*: its failures no longer speak against the collector (the breaker does not
+    count them) and it is not chosen as a probe. From `give_way_after` on, and only while the window is full and the
+    breaker closed, a refused record gives way: it goes to the dead letters as undeliverable. Its followers inherit the count,
+    so a backlog of a poisoned user gives way at one attempt each. A record that is refused while there is room
+    waits and is tried until `max_age_seconds`; one user's healthy but long backlog is never given up, it only takes its time.
+
+Costs
+    No task and no timer for a record that goes well: `concurrency` workers take from one queue, and sleep when it is
+    empty. Timers exist for records in retry alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.delivery.contract import Retry, Undeliverable, Verdict
+from gateway.delivery.dispatch import Dispatch
+from gateway.delivery.lanes import Lane, Lanes, Parcel, Source
+from gateway.delivery.retry import Breaker, RetryPolicy
+from gateway.events.model import Record
+from gateway.events.outcome import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.delivery.contract import BreakerState, DeadLetters, DeliveryObserver, Sink
+    from gateway.spool.contract import Entry, Spool
+
+
+class Forwarder:
+    """Forwards spools to a sink. It is started once; `stop` leaves the spools, the sink and the dead letters open."""
+
+    def __init__(  # noqa: PLR0913 - its parts and its limits, all passed in
+        self,
+        spools: Sequence[Spool],
+        sink: Sink,
+        dead_letters: DeadLetters,
+        observer: DeliveryObserver,
+        *,
+        concurrency: int = 64,
+        window: int = 8192,
+        retry: RetryPolicy | None = None,
+        breaker: Breaker | None = None,
+        max_age_seconds: float = 7 * 86_400,
+        give_way_after: int = 16,
+        clock: Callable[[], float] = time.time,
+        rng: random.Random | None = None,
+    ) -> None:
+        """Take the parts, in the loop that will run them; nothing runs before `start`.
+
+        `clock` gives Unix time in seconds and is compared with `accepted_ms`; waits are measured in the loop's time.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._sources = [Source(spool, max(1, window // len(spools))) for spool in spools]
+        self._sink = sink
+        self._dead_letters = dead_letters
+        self._observer = observer
+        self._concurrency = concurrency
+        self._retry = retry or RetryPolicy()
+        self._breaker = breaker or Breaker()
+        self._give_way_after = give_way_after
+        self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
+        self._decode = msgspec.msgpack.Decoder(Record).decode
+        self._lanes = Lanes()
+        self._dispatch = Dispatch(
+            self._loop,
+            self._breaker,
+            observer,
+            max_age_seconds=max_age_seconds,
+            clock=clock,
+            rng=self._rng,
+            report=self._report,
+        )
+        self._deliveries = 0
+        self._is_stopping = False
+        self._readers: list[asyncio.Task[None]] = []
+        self._workers: list[asyncio.Task[None]] = []
+
+    @property
+    def held(self) -> int:
+        """How many records are in memory, not yet settled."""
+        return sum(source.held for source in self._sources)
+
+    @property
+    def state(self) -> BreakerState:
+        """Whether the collector is sent to."""
+        return self._breaker.state
+
+    def start(self) -> None:
+        """Begin to read and to send."""
+        self._workers = [self._loop.create_task(self._work()) for _ in range(self._concurrency)]
+        self._readers = [self._loop.create_task(self._read(source)) for source in self._sources]
+
+    async def stop(self, drain_seconds: float) -> None:
+        """Begin nothing new, give the sends that are under way so many seconds, then cancel them.
+
+        A cancelled record is not acknowledged, whether or not it reached the collector: it comes again at the next start.
+        """
+        self._is_stopping = True
+        for reader in self._readers:
+            reader.cancel()
+        self._dispatch.close()
+        if self._workers:
+            _, unfinished = await asyncio.wait(self._workers, timeout=drain_seconds)
+            for worker in unfinished:
+                worker.cancel()
+        await asyncio.gather(*self._readers, *self._workers, return_exceptions=True)
+
+    async def _read(self, source: Source) -> None:
+        failures = 0
+        while True:
+            room = await self._room(source)
+            try:
+                entries = await source.spool.read(room)
+            except Exception as error:  # noqa: BLE001 - whatever the disk or broker does, reading goes on later
+                failures += 1
+                self._report("a spool can't be read; trying again", error)
+                await asyncio.sleep(self._retry.delay(failures, None, self._rng))
+                continue
+            failures = 0
+            for entry in entries:
+                self._take(source, entry)
+            # A spool in memory never suspends: let the others of this loop live.
+            await asyncio.sleep(0)
+
+    async def _room(self, source: Source) -> int:
+        # Reading by the handful costs more than the records themselves, so it waits for a batch's worth of room; but never
+        # while the workers have nothing to do.
+        while source.room < (source.batch if self._dispatch.has_ready else 1):
+            source.vacancy = self._loop.create_future()
+            await source.vacancy
+        return min(source.room, source.batch)
+
+    def _take(self, source: Source, entry: Entry) -> None:
+        source.held += 1
+        try:
+            record = self._decode(entry.payload)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            unreadable = Record("", "", "", "", 0, "", entry.payload)
+            parcel = Parcel(unreadable, source, entry.position, Lane(None))
+            detail = f"the spool's payload is not a record: {type(error).__name__}"
+            self._dispatch.doom(parcel, Reason.REFUSED_BY_COLLECTOR, detail)
+            return
+        head = self._lanes.join(record, source, entry.position)
+        if head is not None:
+            self._dispatch.offer(head)
+
+    async def _work(self) -> None:
+        dispatch = self._dispatch
+        while not self._is_stopping:
+            parcel = dispatch.next()
+            if parcel is None:
+                for source in self._sources:
+                    source.call_reader()
+                await dispatch.sleeper()
+                continue
+            try:
+                if parcel.fate is None:
+                    await self._attempt(parcel)
+                else:
+                    await self._bury(parcel, *parcel.fate)
+            except Exception as error:  # noqa: BLE001 - an observer's fault must not end a worker
+                self._report("a delivery worker met a fault", error)
+
+    async def _attempt(self, parcel: Parcel) -> None:
+        parcel.attempts += 1
+        if parcel.attempts == 1:
+            parcel.deliveries_seen = self._deliveries
+        verdict: Verdict
+        try:
+            verdict = await self._sink.send(parcel.record)
+        except Exception as error:  # noqa: BLE001 - a sink's fault is a failed attempt
+            self._report("a sink raised instead of reporting", error)
+            verdict = Retry(f"the sink raised {type(error).__name__}")
+        if isinstance(verdict, Retry):
+            self._refused(parcel, verdict)
+            return
+        self._dispatch.answered(parcel)
+        if isinstance(verdict, Undeliverable):
+            parcel.fate = (Reason.REFUSED_BY_COLLECTOR, verdict.cause)
+            await self._bury(parcel, *parcel.fate)
+            return
+        self._deliveries += 1
+        parcel.lane.refusals = 0
+        self._settle(parcel)
+        self._observer.delivered(parcel.record, parcel.attempts, verdict.duration_ms)
+
+    def _refused(self, parcel: Parcel, verdict: Retry) -> None:
+        self._dispatch.refused(parcel, verdict, self._deliveries)
+        stands_in_the_way = parcel.lane.refusals >= self._give_way_after and parcel.source.room <= 0
+        if stands_in_the_way and self._breaker.state == "closed":
+            detail = f"gave way to other users' events after {parcel.attempts} attempts: {verdict.cause}"
+            self._dispatch.doom(parcel, Reason.REFUSED_BY_COLLECTOR, detail)
+            return
+        delay = self._retry.delay(parcel.attempts, verdict.after_seconds, self._rng)
+        parcel.is_held_back = verdict.after_seconds is not None
+        self._dispatch.delay(parcel, delay)
+        self._observer.retrying(parcel.record, parcel.attempts, verdict.cause, delay)
+
+    async def _bury(self, parcel: Parcel, reason: Reason, detail: str) -> None:
+        try:
+            await self._dead_letters.put(parcel.record, reason, detail)
+        except Exception as error:  # noqa: BLE001 - whatever the store of dead letters does, the record waits for it
+            parcel.burials += 1
+            delay = self._retry.delay(parcel.burials, None, self._rng)
+            self._dispatch.delay(parcel, delay)
+            cause = f"the dead letters are not available: {type(error).__name__}"
+            self._observer.retrying(parcel.record, parcel.attempts, cause, delay)
+            return
+        self._settle(parcel)
+        if reason is Reason.TOO_OLD:
+            self._observer.expired(parcel.record, parcel.attempts)
+        else:
+            self._observer.undeliverable(parcel.record, parcel.attempts, detail)
+
+    def _settle(self, parcel: Parcel) -> None:
+        source = parcel.source
+        try:
+            source.spool.acknowledge(parcel.position)
+        except Exception as error:  # noqa: BLE001 - it comes again at the next start: at least once is kept
+            self._report("a spool did not take an acknowledgement", error)
+        source.held -= 1
+        follower = self._lanes.leave(parcel)
+        if follower is not None:
+            self._dispatch.offer(follower)
+        if source.room >= source.batch or not self._dispatch.has_ready:
+            source.call_reader()
+
+    def _report(self, message: str, error: Exception) -> None:
+        self._loop.call_exception_handler({"message": message, "exception": error})

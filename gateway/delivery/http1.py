@@ -1,0 +1,204 @@
+"""One HTTP/1.1 connection to the collector: a request goes out, one answer comes back.
+
+Written on `asyncio.Protocol` and httptools because a general client costs ten times as much an event. What always holds:
+
+- one request at a time; its future is settled exactly once, with an `Answer` or a `Fault`, unless it was cancelled;
+- an answer is one only when it is whole: a body that breaks off is a fault, however good its status looked;
+- whatever comes unasked (bytes on an idle connection, more than the answer) spoils the connection: it is not used again,
+  so no answer can ever be taken for that of another record;
+- head and body are bounded: a longer head is a fault, of a longer body the rest is not waited for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+import httptools
+
+from gateway.delivery.answers import Answer, Fault
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_HEAD_BYTES = 16_384
+MAX_BODY_BYTES = 65_536
+
+
+class Connection(asyncio.Protocol):
+    """A connection that can be used again and again, as long as `is_usable`."""
+
+    __slots__ = (
+        "_body_bytes",
+        "_head_bytes",
+        "_head_done",
+        "_heard",
+        "_is_whole",
+        "_keeps_alive",
+        "_loop",
+        "_lost",
+        "_parser",
+        "_retry_after",
+        "_sized",
+        "_status",
+        "_transport",
+        "_uses",
+        "_waiter",
+        "deadline",
+        "idle_since",
+    )
+    _body_bytes: int
+    _head_bytes: int
+    _head_done: bool
+    _is_whole: bool
+    _retry_after: str
+    _sized: bool
+    _status: int
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]) -> None:
+        self._loop = loop
+        self._lost = lost
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._waiter: asyncio.Future[Answer | Fault] | None = None
+        self._uses = 0
+        self._keeps_alive = True
+        self._heard = False
+        self.deadline = inf
+        self.idle_since = 0.0
+        self._clear()
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether another request may be sent on it."""
+        return self._keeps_alive and self._transport is not None and not self._transport.is_closing()
+
+    def exchange(self, request: bytes, deadline: float) -> asyncio.Future[Answer | Fault]:
+        """Send a request; the future gives its answer or what went wrong. `deadline` is in the loop's time."""
+        waiter: asyncio.Future[Answer | Fault] = self._loop.create_future()
+        self._clear()
+        self._heard = False
+        self._uses += 1
+        self._waiter = waiter
+        self.deadline = deadline
+        cast("asyncio.Transport", self._transport).write(request)
+        return waiter
+
+    def abort(self, cause: str = "aborted") -> None:
+        """Close at once, whatever is under way."""
+        self._keeps_alive = False
+        self._settle(Fault(cause))
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close an idle connection as the protocols under it want it."""
+        self._keeps_alive = False
+        if self._transport is not None:
+            self._transport.close()
+
+    # The transport's calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, and settle the answer when it is whole."""
+        if self._waiter is None:
+            self.abort()
+            return
+        self._heard = True
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._keeps_alive = False
+            if not self._is_whole:
+                self.abort(f"not an HTTP answer: {type(error).__name__}")
+                return
+        if self._is_whole:
+            self._settle(Answer(self._status, self._retry_after))
+        elif self._head_bytes > MAX_HEAD_BYTES:
+            self.abort("the answer's head is too long")
+        elif self._body_bytes > MAX_BODY_BYTES:
+            self._keeps_alive = False
+            self._settle(Answer(self._status, self._retry_after))
+        elif not self._head_done:
+            # A header that does not end is not seen by the parser's callbacks: count what was fed.
+            self._head_bytes += len(data)
+            if self._head_bytes > MAX_HEAD_BYTES:
+                self.abort("the answer's head is too long")
+
+    def eof_received(self) -> None:
+        """The end of the stream ends a body that has no other end (RFC 9112, section 6.3); the transport closes itself."""
+        self._keeps_alive = False
+        if self._waiter is not None and self._head_done and not self._sized:
+            self._settle(Answer(self._status, self._retry_after))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Settle what was under way: nobody will answer any more."""
+        self._keeps_alive = False
+        cause = "connection closed" if exc is None else f"connection lost: {type(exc).__name__}"
+        if self._heard:
+            cause += " inside the answer"
+        self._settle(Fault(cause, is_stale=self._uses > 1 and not self._heard))
+        self._transport = None
+        self._lost(self)
+
+    # The parser's calls.
+
+    def on_message_begin(self) -> None:
+        """A second message that nobody asked for spoils the connection."""
+        if self._is_whole:
+            self._keeps_alive = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep the few headers that matter."""
+        if self._is_whole:
+            return
+        size = len(name)
+        self._head_bytes += size + len(value)
+        if size == 14 or size == 17:  # noqa: PLR1714 - runs for each header; a tuple would cost more
+            if name.lower() in {b"content-length", b"transfer-encoding"}:
+                self._sized = True
+        elif size == 11 and name.lower() == b"retry-after":
+            self._retry_after = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        """The status is known now."""
+        if not self._is_whole:
+            self._status = self._parser.get_status_code()
+            self._head_done = True
+
+    def on_body(self, body: bytes) -> None:
+        """Count the body and let it go."""
+        self._body_bytes += len(body)
+
+    def on_message_complete(self) -> None:
+        """The answer is whole, unless it was an interim one (1xx), which another follows."""
+        if self._is_whole:
+            return
+        if self._status < 200:
+            # Its bytes stay counted, so that endless interim answers reach the bound.
+            heard = self._head_bytes
+            self._clear()
+            self._head_bytes = heard + 16
+            return
+        self._is_whole = True
+        self._keeps_alive = self._keeps_alive and self._parser.should_keep_alive()
+
+    def _clear(self) -> None:
+        self._status = 0
+        self._retry_after = ""
+        self._head_bytes = 0
+        self._head_done = False
+        self._sized = False
+        self._body_bytes = 0
+        self._is_whole = False
+
+    def _settle(self, result: Answer | Fault) -> None:
+        waiter, self._waiter = self._waiter, None
+        self.deadline = inf
+        if waiter is not None and not waiter.done():
+            waiter.set_result(result)
