@@ -1,0 +1,251 @@
+"""Group commit, driven by the event loop: what is appended while one group is being made durable is the next group.
+
+What always holds:
+
+- One group is in flight. The next is submitted when it has come back, so a group on disk proves the group before it.
+- A group is one write and one sync in one segment, and has one future for all who wait for it.
+- A segment that refused a group is never written again: after a failed sync nobody knows what the disk holds, and a second
+  sync would say yes without having written (`fsyncgate`, PostgreSQL wiki: Fsync Errors). Its fence travels in the head of
+  the next segment, in the same write and sync as that segment's first group.
+- The next segment is made ahead. Only when there is none do groups wait for one, and when it can't be made, they all fail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from gateway.spool import keeper
+from gateway.spool.contract import SpoolUnavailable
+from gateway.spool.layout import DATA_START, Head, encode_group, encode_head
+from gateway.spool.reader import Place
+from gateway.spool.writer import GroupWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from concurrent.futures import Executor
+    from pathlib import Path
+
+    from gateway.spool.disk import Disk
+    from gateway.spool.recovery import Recovered
+    from gateway.spool.segment import Segment
+
+GROUP_BYTES = 4 << 20
+_HINT = "free space on its disk or mend it; the gateway tries again by itself"
+
+
+class GroupFuture(asyncio.Future[None]):
+    """The one future of a group. A task that is cancelled while it waits here is told when the group is settled.
+
+    Otherwise one client that goes away would cancel every other client of its group.
+    """
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Refuse: the group is on its way."""
+        del msg
+        return False
+
+
+class _Group:
+    __slots__ = ("future", "payloads", "size")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.future = GroupFuture(loop=loop)
+        self.payloads: list[bytes] = []
+        self.size = 0
+
+
+class GroupCommit:
+    """The groups that wait, the one in flight, the segment that takes them and the one that comes next.
+
+    `on_durable(segment, place, payloads, size)` is called for each group before its future is done; `on_roll()` after
+    another segment took over. `trouble` is why the last group failed, `None` while all is well.
+    """
+
+    def __init__(
+        self,
+        disk: Disk,
+        directory: Path,
+        background: Executor,
+        recovered: Recovered,
+        *,
+        segment_bytes: int,
+        retry_seconds: float,
+        on_durable: Callable[[Segment, Place, Sequence[bytes], int], None],
+        on_roll: Callable[[], None],
+    ) -> None:
+        self.active: Segment | None = None
+        self.queued_bytes = 0
+        self.trouble: SpoolUnavailable | None = None
+        self._loop = asyncio.get_running_loop()
+        self._writer = GroupWriter(disk, self._loop)
+        self._disk = disk
+        self._directory = directory
+        self._background = background
+        self._segments = recovered.segments
+        self._spare = recovered.spare
+        self._fences = recovered.fences
+        self._next_number = recovered.next_number
+        self._segment_bytes = segment_bytes
+        self._group_bytes = min(GROUP_BYTES, segment_bytes - DATA_START)
+        self._retry_seconds = retry_seconds
+        self._on_durable = on_durable
+        self._on_roll = on_roll
+        self._queue: deque[_Group] = deque()
+        self._in_flight: _Group | None = None
+        self._is_busy = False
+        self._is_waiting = False
+        self._is_preparing = False
+        self._is_closed = False
+        self._retry: asyncio.TimerHandle | None = None
+        self._idle = asyncio.Event()
+        if self._spare is None:
+            self._prepare()
+
+    @property
+    def newest_number(self) -> int:
+        """The highest number that a file on disk certainly has, 0 when there is none yet."""
+        newest = self._spare or self.active
+        return newest.number if newest else 0
+
+    def add(self, payloads: Sequence[bytes], size: int) -> asyncio.Future[None]:
+        """Put payloads, whose records take `size` bytes, into the group that goes next."""
+        queue = self._queue
+        if queue and queue[-1].size + size <= self._group_bytes:
+            group = queue[-1]
+        else:
+            group = _Group(self._loop)
+            queue.append(group)
+        group.payloads += payloads
+        group.size += size
+        self.queued_bytes += size
+        if not self._is_busy:
+            self._is_busy = True
+            self._loop.call_soon(self._submit)
+        return group.future
+
+    async def close(self) -> None:
+        """Wait for every group, then end the thread and let go of the files."""
+        while self._is_busy:
+            self._idle.clear()
+            await self._idle.wait()
+        self._is_closed = True
+        if self._retry:
+            self._retry.cancel()
+        await asyncio.to_thread(self._writer.stop)
+        if self.active:
+            keeper.close(self.active)
+
+    def release_spare(self) -> None:
+        """Let go of the next segment's file, when nothing runs in the background any more."""
+        if self._spare:
+            keeper.close(self._spare)
+
+    def _submit(self) -> None:
+        if not self._queue:
+            self._is_busy = False
+            self._idle.set()
+            return
+        segment = self._segment_for(self._queue[0].size)
+        if segment is None:
+            self._is_waiting = True
+            return
+        group = self._in_flight = self._queue.popleft()
+        data = encode_group(group.payloads, segment.salt, segment.count)
+        offset = segment.used
+        if not segment.is_open:
+            head = Head(segment.number, segment.size, segment.salt, is_open=True, fences=tuple(self._fences))
+            data, offset = encode_head(head) + data, 0
+        self._writer.submit(segment.descriptor, data, offset, self._written)
+
+    def _segment_for(self, size: int) -> Segment | None:
+        """Give the segment that takes the next group, rolling to the one made ahead; `None`: it is being made."""
+        active = self.active
+        if active and active.used + size <= active.size:
+            return active
+        if self._spare is None:
+            self._prepare()
+            return None
+        if active:
+            self._seal(active)
+        self.active, self._spare = self._spare, None
+        self._segments[self.active.number] = self.active
+        self._prepare()
+        self._on_roll()
+        return self.active
+
+    def _seal(self, segment: Segment) -> None:
+        self._fences.append(segment.fence)
+        self.active = None
+        self._background.submit(keeper.close, segment)
+
+    def _written(self, refusal: Exception | None) -> None:
+        group, segment = self._in_flight, self.active
+        assert group is not None
+        assert segment is not None
+        self._in_flight = None
+        if refusal is None:
+            if not segment.is_open:
+                self._fences.clear()
+            self.trouble = None
+            place = Place(segment.number, segment.used, segment.count)
+            segment.extend(len(group.payloads), group.size)
+            self._on_durable(segment, place, group.payloads, group.size)
+            self.queued_bytes -= group.size
+            group.future.set_result(None)
+        else:
+            self._seal(segment)
+            self._fail(group, refusal)
+            self._retry_later()
+        self._submit()
+
+    def _fail(self, group: _Group, error: BaseException) -> None:
+        self.trouble = SpoolUnavailable(str(self._directory), str(error), _HINT)
+        self.queued_bytes -= group.size
+        group.future.set_exception(self.trouble)
+        # Whoever was cancelled while waiting does not look; that it failed is told by `trouble`.
+        group.future.exception()
+
+    def _prepare(self) -> None:
+        if self._is_preparing:
+            return
+        number, self._next_number = self._next_number, self._next_number + 1
+        self._in_background(keeper.make_segment, self._disk, self._directory, number, self._segment_bytes)
+
+    def _in_background(self, function: Callable[..., Segment], *arguments: Any) -> None:
+        self._is_preparing = True
+        future = self._loop.run_in_executor(self._background, function, *arguments)
+        future.add_done_callback(self._prepared)
+
+    def _prepared(self, future: asyncio.Future[Segment]) -> None:
+        self._is_preparing = False
+        error = future.exception()
+        if error is None:
+            self._spare = future.result()
+            self.trouble = None
+        elif self._is_waiting or self.active is None:
+            self.trouble = SpoolUnavailable(str(self._directory), str(error), _HINT)
+            while self._queue:
+                self._fail(self._queue.popleft(), error)
+        if error is not None:
+            self._retry_later()
+        if self._is_waiting:
+            self._is_waiting = False
+            self._submit()
+
+    def _retry_later(self) -> None:
+        if self._retry is None and not self._is_closed:
+            self._retry = self._loop.call_later(self._retry_seconds, self._try_again)
+
+    def _try_again(self) -> None:
+        """Find out whether the disk is well again, without waiting for somebody's append to find out."""
+        self._retry = None
+        if self._is_preparing:
+            self._retry_later()
+        elif self._spare is None:
+            self._prepare()
+        elif self.trouble:
+            # Out of reach while it is probed: a group must not be written to it at the same time.
+            spare, self._spare = self._spare, None
+            self._in_background(keeper.probe, self._disk, spare)

@@ -1,0 +1,179 @@
+"""Opening a directory: from the files that a crash left, what is durable, what is acknowledged, and what is in doubt.
+
+Only segments that no later segment fences are read here: the last one, as a rule. Of the others the heads are enough, so
+opening costs the same for an empty spool and for one with millions of entries. Nothing found here is a reason to refuse: a
+file whose head is unreadable is set aside under another name, an unfinished write is ignored, and both are reported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+from gateway.spool.contract import SpoolUnavailable
+from gateway.spool.cursor import Progress
+from gateway.spool.keeper import close, discard
+from gateway.spool.layout import DATA_START, INDEX_BITS, INDEX_MASK, VERSION, Fence, decode_head, scan
+from gateway.spool.segment import Segment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from gateway.spool.cursor import Journal
+    from gateway.spool.disk import Disk
+
+_NAME = re.compile(r"(\d{12})\.(?:segment|unreadable)")
+
+
+class Damage(NamedTuple):
+    """Bytes that could not be read: in which file, from which byte on, and what that means."""
+
+    path: Path
+    offset: int
+    reason: str
+
+
+class Recovered(NamedTuple):
+    """What a directory holds: segments in rising order, the fences the next one must carry, and the damage on the way."""
+
+    segments: dict[int, Segment]
+    spare: Segment | None
+    next_number: int
+    fences: list[Fence]
+    damage: list[Damage]
+    damaged: int
+
+
+def recover(disk: Disk, directory: Path, journal: Journal, segment_bytes: int) -> Recovered:
+    """Read the state of a directory and clean up in it; blocks. Raises `OSError`, or `SpoolUnavailable` for a newer format."""
+    for leftover in directory.glob("*.tmp"):
+        disk.remove(leftover, "segment")
+    entries, complaint = journal.load()
+    damage = [Damage(journal.path, 0, complaint)] if complaint else []
+    durable = {number: value for entry in entries for number, value in entry.durable.items()}
+    numbers = [int(name[1]) for path in directory.iterdir() if (name := _NAME.fullmatch(path.name))]
+    next_number = max([0, *numbers, *durable]) + 1
+
+    segments, fences, lost = _read_heads(disk, directory, damage)
+    unfenced: list[Fence] = []
+    spare: Segment | None = None
+    for segment in list(segments.values()):
+        if fence := fences.get(segment.number):
+            _fill(segment, fence, proven=fence.records)
+            continue
+        is_blank = _read_records(disk, segment, durable.get(segment.number, (0, DATA_START)), damage)
+        if (
+            is_blank
+            and segment.number == next_number - 1
+            and segment.size == segment_bytes
+            and not segment.is_open
+        ):
+            spare = segments.pop(segment.number)
+            spare.descriptor = disk.open(spare.path)
+        else:
+            unfenced.append(segment.fence)
+    known = {number: records for number, (records, _) in durable.items()}
+    known.update((number, fence.records) for number, fence in fences.items())
+    damaged = sum(known.get(number, 0) for number in lost)
+    _settle(segments, entries)
+    try:
+        _discard_settled(disk, directory, segments, keep=None if spare else next_number - 1)
+        journal.replace(snapshot(segments))
+    except OSError:
+        # A full or read-only disk must not keep what is here from being delivered; the journal asks for a snapshot again.
+        pass
+    return Recovered(segments, spare, next_number, unfenced, damage, damaged)
+
+
+def snapshot(segments: dict[int, Segment]) -> Progress:
+    """Give everything that the cursor must remember of these segments."""
+    return Progress(
+        bitmaps={number: bytes(segment.bits) for number, segment in segments.items() if segment.bits},
+        durable={
+            number: (segment.proven, segment.used) for number, segment in segments.items() if segment.proven
+        },
+    )
+
+
+def _read_heads(
+    disk: Disk, directory: Path, damage: list[Damage]
+) -> tuple[dict[int, Segment], dict[int, Fence], list[int]]:
+    segments: dict[int, Segment] = {}
+    fences: dict[int, Fence] = {}
+    lost: list[int] = []
+    for path in sorted(directory.glob("*.segment")):
+        name = _NAME.fullmatch(path.name)
+        if name is None:
+            continue
+        number = int(name[1])
+        head = decode_head(disk.read(path, 0, DATA_START))
+        if head is None or head.number != number:
+            aside = path.with_suffix(".unreadable")
+            disk.rename(path, aside, "segment")
+            damage.append(Damage(aside, 0, "both copies of the head are unreadable; the file was set aside"))
+            lost.append(number)
+            continue
+        if head.version > VERSION:
+            cause = f"{path.name} has format {head.version}, this version reads up to {VERSION}"
+            raise SpoolUnavailable(str(directory), cause, "run the newer version of the gateway on it")
+        segments[number] = Segment(path, head)
+        fences.update((fence.number, fence) for fence in head.fences)
+    return segments, fences, lost
+
+
+def _fill(segment: Segment, fence: Fence, *, proven: int) -> None:
+    segment.count = segment.pending = fence.records
+    segment.used = fence.used
+    segment.held = fence.used - DATA_START
+    segment.proven = proven
+
+
+def _read_records(disk: Disk, segment: Segment, durable: tuple[int, int], damage: list[Damage]) -> bool:
+    """Find how far a segment without a fence is filled; tells whether it never took a record."""
+    data = disk.read(segment.path, DATA_START, segment.path.stat().st_size - DATA_START)
+    found = scan(data, DATA_START, segment.salt, 0, final=True)
+    known_count, known_used = durable
+    count, used, proven = known_count, known_used, known_count
+    if found.records:
+        last = found.records[-1]
+        count, used = max(count, last.nth + 1), max(used, last.end)
+        proven = max(proven, *(record.nth for record in found.records if record.is_first), 0)
+    rest = data[used - DATA_START :]
+    if rest.strip(b"\0"):
+        damage.append(
+            Damage(
+                segment.path,
+                used,
+                f"an unfinished write of up to {len(rest.rstrip(bytes(1)))} bytes was ignored",
+            )
+        )
+    elif count:
+        # The zeros of a segment that will not be filled any more are space that a small spool may need.
+        with contextlib.suppress(OSError):
+            disk.truncate(segment.path, used)
+    _fill(segment, Fence(segment.number, count, used), proven=proven)
+    return not count and not rest.strip(b"\0")
+
+
+def _settle(segments: dict[int, Segment], entries: list[Progress]) -> None:
+    for entry in entries:
+        for number, bits in entry.bitmaps.items():
+            if segment := segments.get(number):
+                for index in range(min(segment.count, len(bits) * 8)):
+                    if bits[index >> 3] & (1 << (index & 7)):
+                        segment.settle(index)
+        for first, length in entry.ranges:
+            if segment := segments.get(first >> INDEX_BITS):
+                for index in range(first & INDEX_MASK, (first & INDEX_MASK) + length):
+                    segment.settle(index)
+
+
+def _discard_settled(disk: Disk, directory: Path, segments: dict[int, Segment], keep: int | None) -> None:
+    """Delete what is settled; `keep` is the highest number, whose file proves that the number was used."""
+    settled = [segment for segment in segments.values() if not segment.pending and segment.number != keep]
+    for segment in settled:
+        del segments[segment.number]
+        close(segment)
+    if settled:
+        discard(disk, directory, settled)
