@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 _ACCEPTED = Rejection(Reason.OK)
+_UNAVAILABLE = Rejection(Reason.UNAVAILABLE, "", "the event could not be kept; send it again")
 # What can stand in a cookie, a log line and a URL as it is. No `@`, no blank: an id is no address.
 _UID = re.compile(r"[A-Za-z0-9_.:~+/=|-]{1,128}\Z")
 
@@ -55,12 +56,12 @@ class Pipeline:
         decoded = wire.decode(request, self._shapes)
         return self._prepared(request, stamp, decoded)
 
-    def too_large(self, request: Request, stamp: Stamp, limit: int) -> Decision:
+    def too_large(self, request: Request, stamp: Stamp, limit: int) -> tuple[Prepared, Decision]:
         """Decide a request whose body exceeds `limit` bytes, and was therefore not read: one event, `too_large`."""
         rejection = Rejection(Reason.TOO_LARGE, "(body)", f"is larger than {limit} bytes")
         envelope = wire.read_envelope(wire.parse_query(request.head.query))
         prepared = self._prepared(request, stamp, wire.Decoded(envelope, [rejection]))
-        return self.decide(prepared, [])
+        return prepared, self.decide(prepared, [])
 
     def preflight(self, request: Request) -> Reply:
         """Answer a cross-origin preflight. One that does not name its property is allowed for the origins of all."""
@@ -82,26 +83,19 @@ class Pipeline:
         ]
         return Decision(verdicts, self._reply(prepared, verdicts))
 
-    def refuse(self, prepared: Prepared, verdicts: Sequence[Verdict] | None, detail: str) -> Decision:
+    def refuse(self, prepared: Prepared, verdicts: Sequence[Verdict] | None) -> Decision:
         """Turn verdicts that could not be made durable into `unavailable`; nothing of them was promised to anybody.
 
-        `verdicts` is `None` when it did not come to a decision; verdicts of what was never to be kept stay as they are.
+        `verdicts` is `None` when it did not come to a decision; what was never to be kept keeps its verdict.
         """
-        rejection = Rejection(Reason.UNAVAILABLE, "", detail)
-        if verdicts is None:
-            refused = [
-                Verdict(rejection, each.event_id, each.request_id, each.uid)
-                if isinstance(each, Pending)
-                else Verdict(each)
-                for each in prepared.events
-            ]
-        else:
-            refused = [
-                Verdict(rejection, each.event_id, each.request_id, each.uid)
-                if each.record or each.entry
-                else each
-                for each in verdicts
-            ]
+        refused: list[Verdict] = []
+        for each in verdicts if verdicts is not None else prepared.events:
+            if isinstance(each, Rejection):
+                refused.append(Verdict(each))
+            elif isinstance(each, Verdict) and not (each.record or each.entry):
+                refused.append(each)
+            else:
+                refused.append(Verdict(_UNAVAILABLE, each.event_id, each.request_id, each.uid))
         return Decision(refused, self._reply(prepared, refused))
 
     def _prepared(self, request: Request, stamp: Stamp, decoded: wire.Decoded) -> Prepared:

@@ -1,0 +1,355 @@
+"""The command line: `tracking-gateway serve | demo | check | snippet | ledger | quarantine`.
+
+Exit codes: 0 done, 1 the world is in the way (a port, a disk, a ledger), 2 a setting or an argument is wrong. With `--json`,
+standard output is one JSON document.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from gateway import __version__, settings
+from gateway.settings_errors import SettingsError
+
+if TYPE_CHECKING:
+    from gateway.settings import Settings
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    help="A first-party gateway for customer-data-platform tracking: trustworthy identity, no lost events, no raw addresses.",
+    epilog="Begin with `tracking-gateway demo`, then `tracking-gateway check --config config/gateway.toml`.",
+)
+ledger_app = typer.Typer(
+    no_args_is_help=True, help="Look at who is bound to whom. Safe while the gateway runs."
+)
+quarantine_app = typer.Typer(no_args_is_help=True, help="Look at the events that wait for a person.")
+app.add_typer(ledger_app, name="ledger")
+app.add_typer(quarantine_app, name="quarantine")
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The settings, a TOML file. Every key can also stand in the environment.",
+        envvar="TRACKING_GATEWAY_CONFIG",
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
+_DEFAULT_CONFIG = Path("config/gateway.toml")
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+def _version(*, value: bool) -> None:
+    if value:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    _: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            callback=lambda value: _version(value=value),
+            is_eager=True,
+            help="Print the version.",
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def serve(
+    config: ConfigOption = _DEFAULT_CONFIG,
+    json: Annotated[bool, typer.Option("--json", help="Log as JSON, also on a terminal.")] = False,
+    worker: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """Take events until SIGTERM or Ctrl-C, then finish what is under way and end with 0.
+
+    Listens on `[server]` for the site and on `[admin]` for you: `/healthz`, `/readyz`, `/metrics`. Logs to standard error.
+    """
+    from gateway import server  # noqa: PLC0415 -- the parts take half a second to import; `--help` need not wait
+
+    loaded = _load(config)
+    if json:
+        loaded = loaded.model_copy(update={"logging": loaded.logging.model_copy(update={"format": "json"})})
+    with _explained():
+        if worker:
+            index, report_fd, listener_fd = (int(part) for part in worker.split(":"))
+            server.work(loaded, index, report_fd, listener_fd)
+        else:
+            server.serve(loaded, config)
+
+
+@app.command()
+def demo(
+    port: Annotated[int, typer.Option(help="The gateway's port.")] = 8080,
+    collector_port: Annotated[int, typer.Option(help="The stand-in collector's port.")] = 9000,
+    shop_port: Annotated[int, typer.Option(help="The demo shop's port.")] = 8000,
+    admin_port: Annotated[int, typer.Option(help="The port of /healthz, /readyz and /metrics.")] = 9090,
+    data_dir: Annotated[
+        Path | None,
+        typer.Option(help="Keep the demo's data here instead of in a folder that is thrown away."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
+) -> None:
+    """Start the gateway, a stand-in collector and a demo shop, and say what to try. Ctrl-C stops all three.
+
+    Nothing leaves this machine. Port 0 takes any free port.
+    """
+    from gateway import demo as demonstration  # noqa: PLC0415 -- see `serve`
+
+    ports = demonstration.Ports(gateway=port, collector=collector_port, shop=shop_port, admin=admin_port)
+    with _explained():
+        demonstration.run(ports, data_dir, as_json=json)
+
+
+@app.command()
+def check(config: ConfigOption = _DEFAULT_CONFIG, json: JsonOption = False) -> None:
+    """Say whether the settings can be used, and what they mean. Exit code 2 when something is wrong.
+
+    Each problem names the key, what stands there and what to write instead.
+    """
+    loaded = _load(config, as_json=json)
+    if json:
+        _print_json({"ok": True, "settings": loaded.model_dump(mode="json")})
+        return
+    console = Console()
+    table = Table("setting", "value", title=f"{config} can be used", title_justify="left")
+    for key, value in _flat(loaded.model_dump(mode="json")):
+        table.add_row(key, escape(str(value)))
+    console.print(table)
+    for note in _advice(loaded):
+        console.print(f"[yellow]note[/yellow] {escape(note)}")
+
+
+@app.command()
+def snippet(
+    config: ConfigOption = _DEFAULT_CONFIG,
+    prop_id: Annotated[str, typer.Option(help="Which property, when there are several.")] = "",
+    url: Annotated[
+        str, typer.Option(help="Where browsers reach the gateway, instead of `server.public_url`.")
+    ] = "",
+    json: JsonOption = False,
+) -> None:
+    """Print the tag to paste into the <head> of every page.
+
+    The gateway's address comes from `--url`, else from `server.public_url`, else `https://track.` and the property's site.
+    """
+    from gateway.sdk import snippet as make_snippet  # noqa: PLC0415 -- see `serve`
+
+    loaded = _load(config, as_json=json)
+    chosen = [each for each in loaded.properties if prop_id in {"", each.prop_id}]
+    if len(chosen) != 1:
+        known = ", ".join(each.prop_id for each in loaded.properties)
+        _fail(f"--prop-id {prop_id or 'is needed'}: write one of {known}", code=2, as_json=json)
+    property_ = chosen[0]
+    base = url or loaded.server.public_url or f"https://track.{property_.site}"
+    try:
+        text = make_snippet(base.rstrip("/"), property_.portal_id, property_.prop_id, site=property_.site)
+    except ValueError as error:
+        _fail(f"--url: {error}", code=2, as_json=json)
+    if json:
+        _print_json({"prop_id": property_.prop_id, "script": f"{base.rstrip('/')}/insight.js", "html": text})
+    else:
+        print(text)
+
+
+@ledger_app.command("show")
+def ledger_show(
+    id_: Annotated[str, typer.Argument(metavar="UID|CID", help="An anonymous id or a customer id.")],
+    config: ConfigOption = _DEFAULT_CONFIG,
+    portal_id: Annotated[str, typer.Option(help="Look in this portal only.")] = "",
+    json: JsonOption = False,
+) -> None:
+    """Show whom a UID belongs to, or which UIDs a CID has. Exit code 1 when the ledger knows neither."""
+    from gateway.ledger.sqlite import open_sqlite_ledger  # noqa: PLC0415 -- see `serve`
+
+    loaded = _load(config, as_json=json)
+    path = loaded.data_dir / "ledger.db"
+    if not path.exists():
+        _fail(
+            f"no ledger at {path}: start the gateway once, or name the right settings with --config",
+            as_json=json,
+        )
+    with _explained(as_json=json):
+        ledger = open_sqlite_ledger(path, read_only=True)
+        as_uid = ledger.find(id_, portal_id or None)
+        as_cid = ledger.uids_of(id_, portal_id or None)
+    rows = [
+        {"portal_id": each.portal_id, "uid": each.uid, "cid": each.cid, "bound_at": _moment(each.bound_ms)}
+        for each in (*as_uid, *(each for each in as_cid if each not in as_uid))
+    ]
+    if json:
+        _print_json({"id": id_, "is_uid": bool(as_uid), "is_cid": bool(as_cid), "bindings": rows})
+    elif rows:
+        _print_rows(f"{len(rows)} binding{'s' if len(rows) != 1 else ''}", rows)
+    if not rows:
+        if not json:
+            Console(stderr=True).print(f"{escape(id_)} is neither a bound UID nor a CID in {path}")
+        raise typer.Exit(1)
+
+
+@quarantine_app.command("list")
+def quarantine_list(
+    config: ConfigOption = _DEFAULT_CONFIG,
+    reason: Annotated[str, typer.Option(help="Only this reason, such as cid_conflict.")] = "",
+    uid: Annotated[str, typer.Option(help="Only this UID.")] = "",
+    portal_id: Annotated[str, typer.Option(help="Only this portal.")] = "",
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, newest first.")] = 50,
+    json: JsonOption = False,
+) -> None:
+    """List the events that wait for a person: what each is, and why it waits. Newest first."""
+    from gateway.quarantine.sqlite import open_quarantine  # noqa: PLC0415 -- see `serve`
+
+    loaded = _load(config, as_json=json)
+    path = loaded.data_dir / "quarantine.db"
+    if not path.exists():
+        _fail(
+            f"no quarantine at {path}: start the gateway once, or name the right settings with --config",
+            as_json=json,
+        )
+    with _explained(as_json=json):
+        store = open_quarantine(path, read_only=True)
+        entries = store.list(limit=limit, reason=reason or None, portal_id=portal_id or None, uid=uid or None)
+        counts = store.count()
+    rows = [
+        {
+            "held_at": _moment(each.held_ms),
+            "reason": each.reason,
+            "portal_id": each.portal_id,
+            "prop_id": each.prop_id,
+            "uid": each.uid,
+            "claimed_cid": each.claimed_cid,
+            "bound_cid": each.bound_cid,
+            "event_id": each.event_id,
+            "detail": each.detail,
+        }
+        for each in entries
+    ]
+    if json:
+        for row, entry in zip(rows, entries, strict=True):
+            row["event"] = _event(entry.record.body)
+        _print_json({"total": sum(counts.values()), "by_reason": counts, "entries": rows})
+    else:
+        _print_rows(f"{len(rows)} of {sum(counts.values())} held events", rows)
+
+
+def _load(config: Path, *, as_json: bool = False) -> Settings:
+    try:
+        return settings.load(config)
+    except SettingsError as error:
+        if as_json:
+            _print_json({"ok": False, "problems": [problem._asdict() for problem in error.problems]})
+        else:
+            print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+class _explained:  # noqa: N801 -- reads as a word: `with _explained():`
+    """Turns what the world does to a command into a sentence and exit code 1; anything else is a fault and keeps its trace."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self._as_json = as_json
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            what = f"{error.strerror or error}"
+            _fail(f"{what}{f': {error.filename}' if error.filename else ''}", as_json=self._as_json)
+        if type(error).__module__.startswith("gateway."):
+            hint = getattr(error, "hint", "")
+            _fail(f"{error}{f' ({hint})' if hint and hint not in str(error) else ''}", as_json=self._as_json)
+
+
+def _fail(message: str, *, code: int = 1, as_json: bool = False) -> NoReturn:
+    if as_json:
+        _print_json({"ok": False, "error": message})
+    else:
+        print(f"tracking-gateway: {message}", file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _print_json(value: Any) -> None:
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:
+    console = Console()
+    table = Table(title=title, title_justify="left")
+    for name in rows[0] if rows else ("nothing",):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(value if value is not None else "")) for value in row.values()))
+    console.print(table)
+
+
+def _event(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _moment(milliseconds: int) -> str:
+    from datetime import UTC, datetime  # noqa: PLC0415
+
+    return (
+        datetime.fromtimestamp(milliseconds / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
+
+
+def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    rows: list[tuple[str, Any]] = []
+    for name, each in value.items():
+        if isinstance(each, dict):
+            rows += _flat(each, f"{prefix}{name}.")
+        elif isinstance(each, list) and each and isinstance(each[0], dict):
+            for index, item in enumerate(each):
+                rows += _flat(item, f"{prefix}{name}[{index}].")
+        else:
+            rows.append((prefix + name, each))
+    return rows
+
+
+def _advice(loaded: Settings) -> list[str]:
+    """Say what is allowed but probably not meant."""
+    notes = [
+        f"identity.fields.{name} = {policy!r}: raw values leave to the collector"
+        for name, policy in loaded.identity.field_policies.items()
+        if policy in {"pass", "hash_and_pass"}
+    ]
+    if not loaded.cookies.secure:
+        notes.append("cookies.secure = false: the visitor's id travels over plain HTTP too")
+    if loaded.server.host not in {"127.0.0.1", "localhost", "::1"} and not loaded.server.trusted_proxies:
+        notes.append(
+            "server.trusted_proxies is empty: behind a proxy or CDN every visitor would have the proxy's address"
+        )
+    if (
+        loaded.collector.url.startswith("http://")
+        and "127.0.0.1" not in loaded.collector.url
+        and "localhost" not in loaded.collector.url
+    ):
+        notes.append("collector.url is not https: events cross the network in the clear")
+    return notes

@@ -1,0 +1,141 @@
+"""Everything that happens, said once: one log line and one count for each event that came in and each delivery.
+
+It implements `DeliveryObserver`. No raw identity reaches it but in texts that a client chose (category, action, ids), and
+those go through the redactor.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.events.outcome import FATES, Outcome
+from gateway.telemetry.redaction import redact
+
+if TYPE_CHECKING:
+    import structlog
+
+    from gateway.events.decisions import Decision, Prepared, Verdict
+    from gateway.events.model import Record
+    from gateway.telemetry.metrics import Metrics
+
+
+class Journal:
+    """Writes the log and keeps the counts."""
+
+    def __init__(self, logger: structlog.typing.FilteringBoundLogger, metrics: Metrics) -> None:
+        self._logger = logger
+        self._log = {"info": logger.info, "warning": logger.warning, "error": logger.error}
+        self._metrics = metrics
+        metrics.collector_up.set(1)
+
+    def decided(self, prepared: Prepared, decision: Decision, duration_ms: float) -> None:
+        """Say the fate of each event of a request, after it was kept and as its answer leaves."""
+        envelope = prepared.envelope
+        known = prepared.owner is not None
+        for verdict in decision.verdicts:
+            self._metrics.event(verdict.outcome, verdict.reason)
+            fields: dict[str, Any] = {
+                "outcome": verdict.outcome,
+                "reason": verdict.reason,
+                "portal_id": envelope.portal_id if known else redact(envelope.portal_id),
+                "prop_id": envelope.prop_id if known else redact(envelope.prop_id),
+                "duration_ms": round(duration_ms, 3),
+            }
+            if verdict.event_id:
+                fields["event_id"] = verdict.event_id
+                fields["request_id"] = redact(verdict.request_id)
+                fields["uid"] = verdict.uid
+                fields["uid_source"] = prepared.uid_source
+            if verdict.category:
+                fields["category"] = redact(verdict.category)
+                fields["action"] = redact(verdict.action)
+            _identity(verdict, fields)
+            if verdict.outcome is not Outcome.ACCEPTED:
+                fields["field"] = redact(verdict.rejection.field)
+                fields["detail"] = verdict.rejection.detail
+            if verdict.is_new_binding:
+                self._metrics.bindings.inc()
+            self._log[FATES[verdict.reason].level]("event", **fields)
+        self._metrics.answer_seconds.observe(duration_ms / 1000)
+
+    def delivered(self, record: Record, attempts: int, duration_ms: float) -> None:
+        """Say that the collector took an event."""
+        self._metrics.delivery("delivered")
+        self._logger.info(
+            "delivery",
+            result="delivered",
+            event_id=record.event_id,
+            portal_id=record.portal_id,
+            uid=record.uid,
+            attempts=attempts,
+            duration_ms=round(duration_ms, 3),
+        )
+
+    def retrying(self, record: Record, attempt: int, cause: str, delay_seconds: float) -> None:
+        """Say that an attempt failed and when the next is due."""
+        self._metrics.delivery("retry")
+        self._logger.warning(
+            "delivery",
+            result="retry",
+            event_id=record.event_id,
+            portal_id=record.portal_id,
+            uid=record.uid,
+            attempts=attempt,
+            cause=redact(cause),
+            delay_seconds=round(delay_seconds, 3),
+        )
+
+    def undeliverable(self, record: Record, attempts: int, cause: str) -> None:
+        """Say that the collector refused an event for good: it is among the dead letters."""
+        self._given_up("undeliverable", record, attempts, cause)
+
+    def expired(self, record: Record, attempts: int) -> None:
+        """Say that an event became too old to deliver: it is among the dead letters."""
+        self._given_up("expired", record, attempts, "older than collector.max_age_hours")
+
+    def state(self, name: str, cause: str) -> None:
+        """Say that the collector is left alone, tried again, or back."""
+        self._metrics.collector_up.set(0 if name == "open" else 1)
+        log = self._logger.warning if name == "open" else self._logger.info
+        log("collector", state=name, cause=redact(cause))
+
+    def changed(self, event: str, **fields: object) -> None:
+        """Say a change of state of the gateway itself: started, stopping, ready."""
+        self._logger.info(event, **fields)
+
+    def trouble(self, event: str, **fields: object) -> None:
+        """Say that something is wrong that a person may have to mend."""
+        self._logger.error(event, **fields)
+
+    def _given_up(self, result: str, record: Record, attempts: int, cause: str) -> None:
+        self._metrics.delivery(result)
+        self._logger.error(
+            "delivery",
+            result=result,
+            event_id=record.event_id,
+            portal_id=record.portal_id,
+            uid=record.uid,
+            attempts=attempts,
+            cause=redact(cause),
+        )
+
+
+def _identity(verdict: Verdict, fields: dict[str, Any]) -> None:
+    identified = verdict.identified
+    if verdict.cid:
+        fields["cid"] = redact(verdict.cid)
+        derived = identified is not None and identified.is_derived
+        claimed = identified is not None and identified.cid is not None
+        fields["cid_source"] = "derived" if derived else "event" if claimed else "ledger"
+    if verdict.entry is not None and verdict.entry.bound_cid:
+        fields["bound_cid"] = redact(verdict.entry.bound_cid)
+    if verdict.is_new_binding:
+        fields["bound"] = True
+    if identified is None:
+        return
+    if identified.repair is not None:
+        fields["cid_repaired"] = {"wrong": identified.repair.wrong, "right": identified.repair.right}
+    if identified.placeholders:
+        fields["cid_placeholders"] = identified.placeholders
+    if identified.unreadable:
+        fields["unreadable"] = identified.unreadable

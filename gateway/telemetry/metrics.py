@@ -1,0 +1,96 @@
+"""The numbers that are scraped: events by outcome and reason, deliveries by result, how much waits.
+
+With several workers each process counts into files of its own and the scrape adds them up (`PROMETHEUS_MULTIPROC_DIR`, set by
+the supervisor before the workers start).
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+
+from gateway.events.outcome import FATES, Reason
+
+if TYPE_CHECKING:
+    from gateway.events.outcome import Outcome
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+
+
+class Metrics:
+    """The gateway's own registry."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        events = Counter(
+            "tracking_gateway_events",
+            "Events that came in, by fate.",
+            ["outcome", "reason"],
+            registry=self.registry,
+        )
+        deliveries = Counter(
+            "tracking_gateway_deliveries",
+            "Attempts to deliver and their results.",
+            ["result"],
+            registry=self.registry,
+        )
+        self.spool_pending = Gauge(
+            "tracking_gateway_spool_pending",
+            "Accepted events that are not delivered yet.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self.spool_damaged = Gauge(
+            "tracking_gateway_spool_damaged_records",
+            "Records of the spool that could not be read.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self.collector_up = Gauge(
+            "tracking_gateway_collector_up",
+            "1 while the collector takes events, 0 while it is left alone.",
+            registry=self.registry,
+            multiprocess_mode="livemin",
+        )
+        self.bindings = Counter("tracking_gateway_bindings", "Customer ids bound.", registry=self.registry)
+        self.answer_seconds = Histogram(
+            "tracking_gateway_answer_seconds",
+            "From the complete request to the answer, durability included.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self._event = lru_cache(256)(events.labels)
+        self._delivery = lru_cache(64)(deliveries.labels)
+        # Every series exists from the start, so that a rate over the first event is right.
+        for reason, fate in FATES.items():
+            if fate.status:
+                self._event(fate.outcome, reason)
+        for result in ("delivered", "retry", "undeliverable", "expired"):
+            self._delivery(result)
+
+    def event(self, outcome: Outcome, reason: Reason) -> None:
+        """Count one event that came in."""
+        self._event(outcome, reason).inc()
+
+    def delivery(self, result: str) -> None:
+        """Count one attempt or final fate of an accepted event."""
+        self._delivery(result).inc()
+
+    def exposition(self) -> bytes:
+        """Give this process's numbers in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+
+def merged_exposition(directory: str) -> bytes:
+    """Give the numbers of all workers, added up from the files in `directory`."""
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry, path=directory)  # type: ignore[no-untyped-call]
+    return generate_latest(registry)
+
+
+def mark_process_dead(pid: int, directory: str) -> None:
+    """Take an ended worker's gauges out of the sum; its counts stay."""
+    multiprocess.mark_process_dead(pid, path=directory)  # type: ignore[no-untyped-call]
