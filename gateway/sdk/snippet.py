@@ -1,0 +1,70 @@
+"""The HTML that a site pastes into its pages: the stub that queues calls, and the tag that brings the script.
+
+Every value lands in JavaScript as a JSON literal in which nothing can end a string or a `<script>` element, whatever
+characters it has.
+"""
+
+from __future__ import annotations
+
+import json
+from string import Template
+from urllib.parse import urlsplit
+
+_PAGE = Template("""\
+<!-- Tracking: paste this into the <head> of every page, before any code that calls web_event. -->
+<script>
+  // The portal and the property that the events belong to.
+  var _portalId = $portal_id;
+  var _propId = $prop_id;
+
+  // What the page knows about itself goes with its page view. Say it before this snippet, for example:
+  //   var _cdp365Analytics = {page: {page_type: "product", page_category: "shoes"}};
+  // With default_event: 0 in it, no page view is sent by itself.
+  window._cdp365Analytics = window._cdp365Analytics || {};
+$site_lines
+  // Until the script has arrived, calls wait in a queue, so the page may call this at any time:
+  //   web_event.track("product", "view", {items: [{type: "product", id: "42", name: "Shoe"}]});
+  //   web_event.track("user", "sign_in", {dims: {customers: {email: "an@shop.example"}}});
+  // and on logout: web_event("resetAnonymousUId");
+  (function () {
+    if (window.web_event) return;
+    var stub = (window.web_event = function () { stub.queue.push(arguments); });
+    stub.queue = [];
+    stub.track = stub;
+    stub.propId = _propId;
+    var script = document.createElement("script");
+    script.async = true;
+    script.src = $script_url;
+    document.head.appendChild(script);
+  })();
+</script>
+""")
+
+_SITE_LINES = Template("""\
+  // The visitor's id is shared by all hosts of this domain.
+  _cdp365Analytics.first_party_domain = _cdp365Analytics.first_party_domain || $site;
+""")
+
+
+def snippet(base_url: str, portal_id: str, prop_id: str, *, site: str = "") -> str:
+    """Give the HTML to paste into a site's pages, ready to work.
+
+    `base_url` is where browsers reach the gateway, with a path prefix if it has one (`https://track.shop.example`);
+    `site` the domain for the visitor's cookie (`shop.example`), empty for the page's own host alone. Raises
+    `ValueError` where `base_url` is no http(s) URL or has a query or fragment.
+    """
+    parts = urlsplit(base_url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise ValueError(f"base_url: got {base_url!r}, expected something like https://track.shop.example")
+    return _PAGE.substitute(
+        portal_id=_literal(portal_id),
+        prop_id=_literal(prop_id),
+        site_lines=_SITE_LINES.substitute(site=_literal(site)) if site else "",
+        script_url=_literal(f"{base_url.rstrip('/')}/insight.js"),
+    )
+
+
+def _literal(text: str) -> str:
+    """Write text as a JavaScript string that is safe inside a `<script>` element (HTML Standard, section 4.12.1.3)."""
+    ascii_json = json.dumps(text, ensure_ascii=True)
+    return ascii_json.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

@@ -1,0 +1,426 @@
+/*
+ * The tracking gateway's script for web pages.
+ *
+ * It takes over the queue that the page's stub has filled and sends each event to the host it was itself loaded from.
+ * What always holds:
+ *   - It never throws into the page. What goes wrong is at most a line in the console.
+ *   - An event is in localStorage from before it is sent until its answer is seen, so a closed tab loses nothing. When
+ *     the answer was not seen, the event comes again under the same request_id: at least once, never less.
+ *   - Events go out in the order of tracking, one at a time, under the UID that held when they were tracked.
+ *   - E-mail addresses and phone numbers are not touched here: the gateway hashes them.
+ */
+(() => {
+  "use strict";
+
+  const shared = (window._cdpEventFunction = window._cdpEventFunction || {});
+  // Loaded a second time: only a stub that was put up since then needs us.
+  if (shared._adopt) return shared._adopt();
+
+  const here = document.currentScript || {};
+  const script = here.src ? here : document.querySelector('script[src*="/insight.js"]') || {};
+  const home = script.src || location.href;
+
+  const SECOND = 1000;
+  const MINUTE = 60 * SECOND;
+  const SESSION_MS = 30 * MINUTE;
+  const COOKIE_SECONDS = 400 * 24 * 60 * 60; // the longest that browsers allow
+  const ANSWER_MS = 30 * SECOND;
+  const FIRST_PAUSE_MS = 5 * SECOND;
+  const LONGEST_PAUSE_MS = 10 * MINUTE;
+  const KEEPALIVE_BYTES = 60000; // browsers refuse more than 64 KiB under way at once
+  const STORED_EVENTS = 50;
+  const STORED_CHARS = 65536;
+  const WAITING_EVENTS = 1000;
+  const STORED = "_asm_event_";
+
+  const attempt = (work, otherwise) => {
+    try {
+      return work();
+    } catch (_) {
+      return otherwise;
+    }
+  };
+  const warn = (...words) => attempt(() => console.warn("web_event:", ...words));
+  const guarded = (work) => (...args) => {
+    try {
+      return work(...args);
+    } catch (error) {
+      warn(error);
+    }
+  };
+
+  // The page's settings may be `let` or `const`, which are no properties of `window`: so they are read by bare name.
+  const settings = () => (typeof _cdp365Analytics === "object" && _cdp365Analytics) || {};
+  const property = () => ({
+    portal_id: typeof _portalId === "undefined" ? "" : _portalId,
+    prop_id: (window.web_event && web_event.propId) || (typeof _propId === "undefined" ? "" : _propId),
+  });
+
+  // ---- Small tools
+
+  const utf8 = (text) => new TextEncoder().encode(text);
+  const hex = (bytes) => Array.from(bytes, (byte) => (byte + 256).toString(16).slice(1)).join("");
+
+  // Not crypto.randomUUID: it is missing on pages without https.
+  function randomHex(count) {
+    const bytes = new Uint8Array(count);
+    attempt(() => crypto.getRandomValues(bytes));
+    return hex(bytes.some(Boolean) ? bytes : bytes.map(() => Math.random() * 256));
+  }
+
+  const freshUid = () => String(BigInt.asUintN(63, BigInt("0x" + randomHex(8))) || 1);
+
+  function leadTime() {
+    const now = new Date();
+    const local = new Date(now - now.getTimezoneOffset() * MINUTE);
+    return local.toISOString().slice(0, 19).replace("T", " ");
+  }
+
+  // RFC 1321, with its step and table names.
+  function md5(text) {
+    const message = utf8(String(text));
+    const padded = new Uint8Array((((message.length + 8) >> 6) + 1) * 64);
+    padded.set(message);
+    padded[message.length] = 128;
+    const words = new DataView(padded.buffer);
+    words.setUint32(padded.length - 8, message.length * 8, true);
+    words.setUint32(padded.length - 4, message.length / 2 ** 29, true);
+    const shifts = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
+    const digest = new DataView(new ArrayBuffer(16));
+    const state = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476];
+    for (let block = 0; block < padded.length; block += 64) {
+      let [a, b, c, d] = state;
+      for (let i = 0; i < 64; i++) {
+        const round = i >> 4;
+        const mixed = [(b & c) | (~b & d), (d & b) | (~d & c), b ^ c ^ d, c ^ (b | ~d)][round];
+        const k = [i, 5 * i + 1, 3 * i + 5, 7 * i][round] & 15;
+        const t = Math.floor(Math.abs(Math.sin(i + 1)) * 2 ** 32);
+        const sum = (a + mixed + t + words.getUint32(block + 4 * k, true)) | 0;
+        const s = shifts[round][i & 3];
+        [a, b, c, d] = [d, (b + ((sum << s) | (sum >>> (32 - s)))) | 0, b, c];
+      }
+      [a, b, c, d].forEach((word, i) => digest.setUint32(4 * i, (state[i] = (state[i] + word) | 0), true));
+    }
+    return hex(new Uint8Array(digest.buffer));
+  }
+
+  // JSON that also takes what pages hand over by mistake: a circle is cut where it closes.
+  function toJson(value) {
+    const path = [];
+    return JSON.stringify(value, function (_, part) {
+      if (typeof part === "bigint") return String(part);
+      if (!part || typeof part !== "object") return part;
+      while (path.length && path[path.length - 1] !== this) path.pop();
+      if (path.includes(part)) return undefined;
+      path.push(part);
+      return part;
+    });
+  }
+
+  // ---- What the browser remembers. Both stores may be refused: then this page's memory is all there is.
+
+  const memory = {};
+  const recall = (key) => attempt(() => localStorage.getItem(key)) || memory[key] || "";
+  const remember = (key, value) => {
+    memory[key] = value;
+    attempt(() => localStorage.setItem(key, value));
+  };
+
+  function readCookie(name) {
+    const found = attempt(() => document.cookie.match("(?:^|; )" + name + "=([^;]*)"));
+    return found ? attempt(() => decodeURIComponent(found[1]), "") : "";
+  }
+
+  function writeCookie(name, value, seconds) {
+    const host = location.hostname;
+    const wanted = String(settings().first_party_domain || "").replace(/^\./, "");
+    const fits = wanted && (host === wanted || host.endsWith("." + wanted));
+    const write = (domain) => {
+      const where = (domain && "; Domain=" + domain) + (location.protocol === "https:" ? "; Secure" : "");
+      attempt(() => {
+        document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; Max-Age=${seconds}; SameSite=Lax${where}`;
+      });
+      return readCookie(name) === value;
+    };
+    // A cookie of the same name on another domain of this host may hide ours: then that one is overwritten as well.
+    const parents = host.split(".").map((_, i, labels) => labels.slice(i).join("."));
+    [fits ? wanted : "", "", ...parents].some(write);
+  }
+
+  // ---- Who: the UID
+
+  const isUid = (text) => /^[1-9]\d{0,18}$/.test(text);
+
+  function currentUid() {
+    // The cookie wins: the server renews it, and rotates it. But an answer to an event from before a reset can bring
+    // the old UID back into the cookie: that one stays retired.
+    const cookie = readCookie("_asm_uid");
+    const stored = recall("_asm_uid");
+    const inUse = isUid(cookie) && cookie !== recall("_asm_reset_uid");
+    const uid = inUse ? cookie : isUid(stored) ? stored : freshUid();
+    // A cookie that holds is left alone: one set by a script lives for 7 days in Safari, one set by the server longer.
+    if (cookie !== uid) writeCookie("_asm_uid", uid, COOKIE_SECONDS);
+    if (stored !== uid) remember("_asm_uid", uid);
+    return uid;
+  }
+
+  // ---- When: the session, which ends after 30 minutes without an event
+
+  let session = {};
+  let isKnown = Boolean(recall("_asm_uid") || readCookie("_asm_visitor_type"));
+
+  function touchSession(isPageView) {
+    const now = Date.now();
+    session = attempt(() => JSON.parse(readCookie("_asm_ss_view"))) || session;
+    if (!session.sid || !(now - session.utime < SESSION_MS)) {
+      session = { time: now, sid: freshUid(), page_view_order: 0 };
+      writeCookie("_asm_visitor_type", isKnown ? "r" : "n", COOKIE_SECONDS);
+      isKnown = true;
+    }
+    if (isPageView) session.page_view_order++;
+    session.utime = now;
+    session.duration = now - session.time; // milliseconds, as the two times
+    writeCookie("_asm_ss_view", JSON.stringify(session), SESSION_MS / SECOND);
+    return session.sid;
+  }
+
+  // ---- The queue: events that wait for their answer
+  //
+  // Each event has a key of its own in localStorage, so tabs never overwrite each other's. All tabs share the store, and
+  // a page starts with what it finds there. A tab that loads while another one waits for an answer can send that event
+  // too; a lock would cost more than the gateway's look at the request_id. What was answered leaves the store, and the
+  // `storage` event tells the other tabs.
+
+  let queue = [];
+  let serial = 1e6; // seven digits: keys sort as they were made
+  let inFlight = 0;
+  let keepaliveBytes = 0;
+  let failures = 0;
+  let timer = 0;
+  let isLeaving = false;
+  // A clock that was set back must not stop us for longer than a pause lasts.
+  let pausedUntil = Math.min(Number(recall("_asm_retry_at")), Date.now() + LONGEST_PAUSE_MS);
+
+  const storedKeys = () => Object.keys(localStorage).filter((key) => key.startsWith(STORED)).sort();
+  const forget = (key) => {
+    queue = queue.filter((item) => item.key !== key);
+  };
+
+  function store(item) {
+    const text = JSON.stringify([item.path, item.query, item.body]);
+    // It would push out all the others and still not fit.
+    if (text.length > STORED_CHARS) return;
+    localStorage.setItem(item.key, text);
+    const keys = storedKeys();
+    const sizes = keys.map((key) => localStorage.getItem(key).length);
+    let total = sizes.reduce((sum, size) => sum + size, 0);
+    while (keys.length > STORED_EVENTS || total > STORED_CHARS) {
+      total -= sizes.shift();
+      localStorage.removeItem(keys.shift());
+    }
+  }
+
+  function enqueue(path, params, body) {
+    const id = randomHex(16);
+    const query = String(new URLSearchParams({ ...params, resp_type: "json", format: "json", request_id: id }));
+    const item = { key: STORED + Date.now() + "_" + serial++ + "_" + id, path, query, body };
+    if (queue.push(item) > WAITING_EVENTS) {
+      forget(queue[0].key);
+      warn("too many events are waiting: the oldest is dropped");
+    }
+    attempt(() => store(item));
+    pump();
+  }
+
+  function takeStored() {
+    for (const key of storedKeys()) {
+      const item = attempt(() => JSON.parse(localStorage.getItem(key)));
+      if (Array.isArray(item)) queue.push({ key, path: item[0], query: item[1], body: item[2] });
+      else localStorage.removeItem(key);
+    }
+  }
+
+  // One request at a time: the gateway goes by the order of arrival, so a sign-in must not overtake the page view.
+  // A page that is being left has no time for that: then all that waits goes out at once.
+  const pump = guarded(() => {
+    clearTimeout(timer);
+    const pause = pausedUntil - Date.now();
+    if (pause > 0) {
+      timer = setTimeout(pump, pause);
+      return;
+    }
+    for (const item of queue.slice()) if (!item.isSent && (isLeaving || !inFlight)) send(item);
+  });
+
+  function send(item) {
+    const url = new URL(item.path, home) + "?" + item.query;
+    item.isSent = true;
+    if (isLeaving && item.body && !("keepalive" in Request.prototype)) {
+      // A beacon has no answer, so the event stays stored and the next page sends it again.
+      navigator.sendBeacon(url, item.body);
+      return;
+    }
+    const size = item.body ? utf8(item.body).length : 0;
+    const keepalive = keepaliveBytes + size <= KEEPALIVE_BYTES;
+    const counted = keepalive ? size : 0;
+    inFlight++;
+    keepaliveBytes += counted;
+    const options = { credentials: "include", keepalive };
+    if (window.AbortSignal && AbortSignal.timeout) options.signal = AbortSignal.timeout(ANSWER_MS);
+    if (item.body) {
+      options.method = "POST";
+      options.body = item.body;
+      // With application/json the browser would ask first, by a preflight request for each event.
+      options.headers = { "Content-Type": "text/plain;charset=UTF-8" };
+    }
+    const settle = (answer) => {
+      inFlight--;
+      keepaliveBytes -= counted;
+      item.isSent = false;
+      settled(item, answer || {});
+      pump();
+    };
+    // The page may have wrapped fetch in something that throws: that counts as no answer.
+    new Promise((resolve) => resolve(fetch(url, options))).then(settle, () => settle({})).catch(warn);
+  }
+
+  function settled(item, { status, headers }) {
+    if (!(status >= 200 && status < 500) || status === 408 || status === 429) {
+      // Retry-After in its other form, a date, counts as not given; across origins it must be exposed to be seen.
+      const seconds = Number(attempt(() => headers.get("Retry-After")));
+      const backoff = FIRST_PAUSE_MS * 2 ** failures++ * (0.5 + Math.random());
+      pausedUntil = Date.now() + Math.min(seconds > 0 ? seconds * SECOND : backoff, LONGEST_PAUSE_MS);
+      if (seconds > 0) remember("_asm_retry_at", String(pausedUntil));
+      return;
+    }
+    failures = 0;
+    forget(item.key);
+    attempt(() => localStorage.removeItem(item.key));
+    if (status >= 400) warn("the gateway refused an event with status", status);
+  }
+
+  // ---- What the page calls
+
+  function track(category, action, props) {
+    if (!category || !action || typeof category !== "string" || typeof action !== "string") {
+      warn("track needs a category and an action, both text");
+      return;
+    }
+    const { items, dims, extra } = props || {};
+    const uid = currentUid();
+    const body = toJson({
+      uid,
+      aid: uid,
+      cid: "", // the gateway finds it
+      sid: touchSession(category === "pageview" && action === "view"),
+      ec: category,
+      ea: action,
+      et: leadTime(),
+      items: [].concat(items || []),
+      dims: dims || {},
+      extra: extra || {},
+      context: {
+        navigation: { url: location.href, title: document.title },
+        referrer: document.referrer,
+        screen: { width: screen.width, height: screen.height },
+        timezone: attempt(() => Intl.DateTimeFormat().resolvedOptions().timeZone, ""),
+        locale: navigator.language,
+      },
+    });
+    enqueue("event", property(), body);
+  }
+
+  function resetAnonymousUId() {
+    const old = currentUid();
+    const fresh = freshUid();
+    remember("_asm_reset_uid", old);
+    remember("_asm_uid", fresh);
+    writeCookie("_asm_uid", fresh, COOKIE_SECONDS);
+    writeCookie("_asm_ss_view", "", 0);
+    session = {};
+    isKnown = false;
+    track("user", "reset_anonymous_id", { extra: { reset_uid: old, generate_uid: fresh } });
+    return fresh;
+  }
+
+  const sendUri = guarded((uri) => {
+    const text = String(uri || "");
+    const given = /^(\w+:)?\//.test(text) ? new URL(text, home).search : text;
+    enqueue("stream_event", { ...property(), uid: currentUid(), ...Object.fromEntries(new URLSearchParams(given)) });
+  });
+
+  function trackEventWithUri(uri, link, target, options) {
+    sendUri(uri);
+    if (!link || (options && options.trackingOnly)) return;
+    const url = new URL(link, location.href);
+    if (url.protocol === "javascript:") warn("a link that is a script is not followed");
+    else if (target === "_blank") window.open(url.href, target, "noopener");
+    else location.assign(url.href);
+  }
+
+  const commands = {
+    track: guarded(track),
+    resetAnonymousUId: guarded(resetAnonymousUId),
+    trackEventWithUri: guarded(trackEventWithUri),
+  };
+
+  // A call that came through the stub: ("track", "user", "identify", {…}), or without the command's name.
+  const run = guarded((call) => {
+    const args = Array.from(call);
+    const isCommand = Object.prototype.hasOwnProperty.call(commands, args[0]);
+    (isCommand ? commands[args.shift()] : commands.track)(...args);
+  });
+
+  // The stub stays, with live members: so whatever the page has kept of it goes straight through from now on.
+  shared._adopt = guarded(() => {
+    const api = (window.web_event = window.web_event || ((...args) => run(args)));
+    const waiting = (api.queue = api.queue || []);
+    if (waiting.isLive) return;
+    const calls = waiting.splice(0);
+    waiting.isLive = true;
+    waiting.push = (...later) => later.forEach(run);
+    Object.assign(api, commands);
+    calls.forEach(run);
+  });
+  shared.md5 = guarded(md5);
+  shared._cdpGetLeadTime = leadTime;
+
+  const sendPageEvents = guarded(() => {
+    const { page, items, dims, extra, track: list, default_event } = settings();
+    // Some pages write it as text.
+    if (String(default_event) !== "0") commands.track("pageview", "view", { items, dims, extra: { ...extra, ...page } });
+    for (const [category, action, own] of list || []) {
+      const props = own || {};
+      commands.track(category, action, {
+        items: props.items || items,
+        dims: { ...dims, ...props.dims },
+        extra: { ...extra, ...props.extra },
+      });
+    }
+  });
+
+  function start() {
+    attempt(takeStored);
+    sendPageEvents();
+    shared._adopt();
+    pump();
+  }
+
+  const leave = (isHidden) => {
+    isLeaving = isHidden;
+    if (isHidden) pump();
+  };
+  // Phones often end a page without `pagehide`: being hidden is the last that such a page hears.
+  document.addEventListener("visibilitychange", () => leave(document.visibilityState === "hidden"));
+  addEventListener("pagehide", () => leave(true));
+  addEventListener("pageshow", () => leave(false));
+  addEventListener("online", () => {
+    pausedUntil = 0;
+    pump();
+  });
+  addEventListener("storage", ({ key, newValue }) => key && newValue === null && forget(key));
+
+  // A page that the browser has only prepared was not visited yet.
+  if (document.prerendering) document.addEventListener("prerenderingchange", guarded(start), { once: true });
+  else guarded(start)();
+})();

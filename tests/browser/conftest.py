@@ -1,0 +1,93 @@
+"""One Chromium for all browser tests, a fresh profile for each of them.
+
+Starting the browser costs over a second, so it lives as long as the test session, and every test of this folder runs on
+the session's event loop. Fixtures of this folder therefore say `loop_scope="session"`. The names `shop.example` and
+`*.shop.example` lead to this machine, so that tests can use a site's and a gateway's real-looking hosts.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import async_playwright
+
+from tests.browser.sdk_page import FakeGateway, FakeSite
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from playwright.async_api import Browser, Page
+
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--host-resolver-rules=MAP shop.example 127.0.0.1, MAP *.shop.example 127.0.0.1",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of this folder: `browser`, and on the session's event loop, where the browser lives."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent):
+            item.add_marker(pytest.mark.browser)
+            if pytest_asyncio.is_async_test(item):
+                item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def chromium() -> AsyncIterator[Browser]:
+    """A running Chromium: Debian's, found on the path.
+
+    Without one the test is skipped, unless TRACKING_GATEWAY_REQUIRE_CHROMIUM=1 says that this would hide something.
+    """
+    executable = shutil.which("chromium")
+    if executable is None:
+        missing = "no chromium on the path: install Debian's package `chromium` to run the browser tests"
+        if os.environ.get("TRACKING_GATEWAY_REQUIRE_CHROMIUM") == "1":
+            pytest.fail(missing)
+        pytest.skip(missing)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=executable, args=_FLAGS)
+        yield browser
+        await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(chromium: Browser) -> AsyncIterator[Page]:
+    """A page of a browser profile that nobody used before: a Vietnamese visitor in Ho Chi Minh City."""
+    context = await chromium.new_context(locale="vi-VN", timezone_id="Asia/Ho_Chi_Minh")
+    context.set_default_timeout(10_000)
+    yield await context.new_page()
+    await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def visitor(page: Page) -> AsyncIterator[Page]:
+    """A page that must stay free of uncaught errors: the script may never throw into a site."""
+    errors: list[str] = []
+    page.context.on("weberror", lambda found: errors.append(str(found.error)))
+    yield page
+    assert errors == []
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def gateway() -> AsyncIterator[FakeGateway]:
+    """A gateway that only records what the script sends."""
+    async with FakeGateway.running() as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def site(gateway: FakeGateway) -> AsyncIterator[FakeSite]:
+    """A site on another port, whose pages load the script from the gateway."""
+    async with FakeSite.running(gateway) as running:
+        yield running

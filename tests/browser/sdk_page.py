@@ -1,0 +1,250 @@
+"""A gateway and a site to test the page script against: two real servers, on two ports of this machine.
+
+The gateway answers `/event` and `/stream_event` below a path prefix, as it may stand behind a site's own proxy; it records
+each request in the order of arrival, and can be told to refuse or to keep its answers back. The site's pages hold the
+snippet as a site would paste it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
+
+from aiohttp import web
+
+from gateway.sdk import script_source, snippet
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from playwright.async_api import Page
+
+PORTAL = "33167"
+PROPERTY = "564990801"
+STORED_EVENTS = "Object.keys(localStorage).filter((key) => key.startsWith('_asm_event_'))"
+_WAIT_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it came: `body` is empty for a GET, `at` the event loop's time in seconds."""
+
+    method: str
+    path: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: dict[str, Any]
+    at: float
+
+    @property
+    def name(self) -> str:
+        """The event's name: category/action."""
+        return f"{self.body.get('ec')}/{self.body.get('ea')}"
+
+    @property
+    def request_id(self) -> str:
+        """The id that stays the same when the event is sent again."""
+        return self.query["request_id"]
+
+
+@dataclass
+class FakeGateway:
+    """Records what the script sends; `port` is where."""
+
+    port: int = 0
+    received: list[Received] = field(default_factory=list)
+    script_loads: int = 0
+    preflights: int = 0
+    most_at_once: int = 0
+    status: int = 200
+    answer_headers: dict[str, str] = field(default_factory=dict)
+    cookies: list[str] = field(default_factory=list)
+    _at_once: int = 0
+    _answering: asyncio.Event = field(default_factory=asyncio.Event)
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls) -> AsyncIterator[Self]:
+        """Serve until the block ends."""
+        self = cls()
+        self.release()
+        app = web.Application()
+        app.router.add_get("/t/insight.js", self._serve_script)
+        for path in ("/t/event", "/t/stream_event"):
+            app.router.add_get(path, self._collect)
+            app.router.add_post(path, self._collect)
+            app.router.add_options(path, self._preflight)
+        async with _serving(app) as self.port:
+            yield self
+            self.release()
+
+    def base(self, host: str = "localhost") -> str:
+        """Give the URL that the snippet points to."""
+        return f"http://{host}:{self.port}/t"
+
+    def answer(self, status: int, **headers: str) -> None:
+        """Answer this from now on: `Retry_After="1"` is the header Retry-After."""
+        self.status = status
+        self.answer_headers = {name.replace("_", "-"): value for name, value in headers.items()}
+
+    def hold(self) -> None:
+        """Keep answers back: requests are recorded, nobody hears of it."""
+        self._answering.clear()
+
+    def release(self) -> None:
+        """Give the answers that were kept back, and answer at once from now on."""
+        self._answering.set()
+
+    def forget(self) -> None:
+        """Start counting anew: what was received so far is dropped."""
+        self.received.clear()
+        self.most_at_once = 0
+
+    async def until(self, enough: Callable[[list[Received]], bool]) -> list[Received]:
+        """Wait until what was received is enough, and give it; fail with what there is after ten seconds."""
+        try:
+            async with asyncio.timeout(_WAIT_SECONDS), self._news:
+                await self._news.wait_for(lambda: enough(self.received))
+        except TimeoutError:
+            raise AssertionError(f"the gateway has only {self.names}") from None
+        return self.received
+
+    async def until_count(self, count: int) -> list[Received]:
+        """Wait for so many requests in all; fail when there are more."""
+        received = await self.until(lambda all_: len(all_) >= count)
+        assert count == len(received), self.names
+        return received
+
+    async def until_named(self, name: str) -> Received:
+        """Wait for an event of this name and give it. Since events come in order, all before it have come."""
+        received = await self.until(lambda all_: any(one.name == name for one in all_))
+        return next(one for one in received if one.name == name)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the events in the order of arrival."""
+        return [one.name for one in self.received]
+
+    async def _serve_script(self, _request: web.Request) -> web.Response:
+        self.script_loads += 1
+        return web.Response(body=script_source(), content_type="text/javascript", charset="utf-8")
+
+    async def _preflight(self, request: web.Request) -> web.Response:
+        self.preflights += 1
+        return self._with_cors(request, web.Response(status=204))
+
+    async def _collect(self, request: web.Request) -> web.Response:
+        self._at_once += 1
+        self.most_at_once = max(self.most_at_once, self._at_once)
+        try:
+            raw = await request.read()
+            at = asyncio.get_running_loop().time()
+            body = json.loads(raw) if raw else {}
+            one = Received(
+                request.method, request.path, dict(request.query), request.headers.copy(), body, at
+            )
+            # What was true on arrival is answered, whatever is set while the answer is kept back.
+            answer = web.Response(status=self.status, text="{}", content_type="application/json")
+            answer.headers.update(self.answer_headers)
+            for cookie in self.cookies:
+                answer.headers.add("Set-Cookie", cookie)
+            async with self._news:
+                self.received.append(one)
+                self._news.notify_all()
+            await self._answering.wait()
+        finally:
+            self._at_once -= 1
+        return self._with_cors(request, answer)
+
+    @staticmethod
+    def _with_cors(request: web.Request, answer: web.Response) -> web.Response:
+        """Allow what a gateway on its own host must allow to the site's pages (Fetch Standard, section 3.2)."""
+        answer.headers["Access-Control-Allow-Origin"] = request.headers.get("Origin", "*")
+        answer.headers["Access-Control-Allow-Credentials"] = "true"
+        answer.headers["Access-Control-Expose-Headers"] = "Retry-After"
+        return answer
+
+
+@dataclass
+class FakeSite:
+    """Pages with the snippet in them; `port` is where."""
+
+    gateway: FakeGateway
+    port: int = 0
+    pages: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    @asynccontextmanager
+    async def running(cls, gateway: FakeGateway) -> AsyncIterator[Self]:
+        """Serve until the block ends."""
+        self = cls(gateway)
+        app = web.Application()
+        app.router.add_get("/{page:.*}", self._serve_page)
+        async with _serving(app) as self.port:
+            yield self
+
+    def url(self, path: str = "/", host: str = "localhost") -> str:
+        """Give the address of a page."""
+        return f"http://{host}:{self.port}{path}"
+
+    def put(
+        self,
+        path: str = "/",
+        *,
+        before: str = "",
+        after: str = "",
+        tracking_host: str = "localhost",
+        cookie_domain: str = "",
+    ) -> str:
+        """Make a page: JavaScript before the snippet, the snippet, JavaScript after it; give its address."""
+        pasted = snippet(self.gateway.base(tracking_host), PORTAL, PROPERTY, site=cookie_domain)
+        self.pages[path] = (
+            f"<!doctype html><html><head><title>Trang thử</title>\n<script>{before}</script>\n{pasted}"
+            f"<script>{after}</script></head><body></body></html>"
+        )
+        return self.url(path)
+
+    async def _serve_page(self, request: web.Request) -> web.Response:
+        html = self.pages.get(request.path)
+        if html is None:
+            return web.Response(status=404)
+        return web.Response(text=html, content_type="text/html", charset="utf-8")
+
+
+async def track(page: Page, category: str, action: str) -> None:
+    """Send one event from the page."""
+    await page.evaluate("([category, action]) => web_event.track(category, action)", [category, action])
+
+
+async def cookie_of(page: Page, name: str) -> str:
+    """Give the value of a cookie that the page's scripts can read; empty when there is none."""
+    return await page.evaluate(
+        "(name) => (document.cookie.split('; ').find((part) => part.startsWith(name + '=')) || '').slice(name.length + 1)",
+        name,
+    )
+
+
+async def ready(page: Page) -> None:
+    """Wait until the script has taken over."""
+    await page.wait_for_function("Boolean(window.web_event && web_event.trackEventWithUri)")
+
+
+async def all_answered(page: Page) -> None:
+    """Wait until the page's store holds no event any more."""
+    await page.wait_for_function(f"{STORED_EVENTS}.length === 0")
+
+
+@asynccontextmanager
+async def _serving(app: web.Application) -> AsyncIterator[int]:
+    """Serve an application on a free port of 127.0.0.1; gives the port."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield runner.addresses[0][1]
+    finally:
+        await runner.cleanup()

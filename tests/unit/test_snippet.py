@@ -1,0 +1,96 @@
+"""The snippet for a site's pages, and the script it brings, as texts: what they say is safe, small and complete."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from importlib import resources
+
+import pytest
+
+from gateway.sdk import script_source, snippet
+
+BASE = "https://track.shop.example"
+
+
+def _assigned(html: str, name: str) -> str:
+    """Give the value that the snippet's JavaScript gives to a name."""
+    match = re.search(rf"{re.escape(name)} = (\".*\");$", html, re.MULTILINE)
+    assert match, html
+    return json.loads(match[1])
+
+
+def test_the_served_script_is_under_6_kb_compressed():
+    """What a browser fetches stays below 6 KB with gzip."""
+    assert len(gzip.compress(script_source(), compresslevel=9)) < 6 * 1024
+
+
+def test_the_served_script_is_the_file_without_its_comment_lines():
+    """Each line of the served script is the file's line of that number, or a blanked comment."""
+    file = resources.files("gateway.sdk").joinpath("web_event.js").read_text("utf-8")
+    served = script_source().decode()
+    pairs = list(zip(file.split("\n"), served.split("\n"), strict=True))
+    changed = [(written, sent) for written, sent in pairs if written != sent]
+    assert changed
+    assert all(written.lstrip().startswith("//") and sent == "" for written, sent in changed)
+
+
+def test_the_snippet_names_property_and_script():
+    """Portal, property and the script's address stand where the script looks for them."""
+    html = snippet(BASE, "33167", "564990801")
+    assert _assigned(html, "var _portalId") == "33167"
+    assert _assigned(html, "var _propId") == "564990801"
+    assert f"{BASE}/insight.js" == _assigned(html, "script.src")
+    assert "first_party_domain" not in html
+
+
+@pytest.mark.parametrize(
+    ("base_url", "script"),
+    [
+        ("https://track.shop.example/", "https://track.shop.example/insight.js"),
+        ("https://shop.example/t", "https://shop.example/t/insight.js"),
+        ("http://localhost:8080/t/", "http://localhost:8080/t/insight.js"),
+    ],
+)
+def test_the_script_lies_below_the_base_url(base_url: str, script: str):
+    """A trailing slash does not matter, a path prefix is kept."""
+    assert script == _assigned(snippet(base_url, "1", "2"), "script.src")
+
+
+def test_the_site_becomes_the_cookie_domain():
+    """With a site given, the snippet sets `first_party_domain` unless the page has."""
+    html = snippet(BASE, "1", "2", site="shop.example")
+    assert '_cdp365Analytics.first_party_domain || "shop.example";' in html
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    ['"; alert(1); "', "</script><script>alert(1)</script>", "<!--", "\u2028", "a\\", "$site_lines", "&amp;"],
+)
+def test_no_value_can_leave_its_string(hostile: str):
+    """Quotes, tags, line separators and backslashes come back as the value, and end neither string nor element."""
+    html = snippet(BASE, hostile, hostile, site=hostile)
+    plain = snippet(BASE, "1", "2", site="s")
+    assert hostile == _assigned(html, "var _portalId")
+    assert hostile == _assigned(html, "var _propId")
+    assert plain.count("<") == html.count("<")
+    assert plain.count("\n") == html.count("\n")
+    assert html.isascii()
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    [
+        "",
+        "track.shop.example",
+        "javascript:alert(1)",
+        "https://",
+        "https://a.example/?x=1",
+        "https://a.example/#x",
+    ],
+)
+def test_a_base_url_that_is_none_is_refused_with_an_example(base_url: str):
+    """The error quotes what it got and says what was expected."""
+    with pytest.raises(ValueError, match="expected something like https://"):
+        snippet(base_url, "1", "2")
