@@ -27,12 +27,23 @@ class BoundUid(msgspec.Struct, frozen=True):
 
 
 class LedgerUnavailable(Exception):
-    """The store can't be read or written: says where it is and what the system said."""
+    """The store can't be read or written: says where it is, what the system said, and what would mend it."""
 
-    def __init__(self, where: str, cause: str) -> None:
-        super().__init__(f"the ledger at {where} is not available: {cause}")
+    def __init__(self, where: str, cause: str, hint: str = "") -> None:
+        super().__init__(f"the ledger at {where} is not available: {cause}" + (f"; {hint}" if hint else ""))
         self.where = where
         self.cause = cause
+        self.hint = hint
+
+
+class LedgerStats(msgspec.Struct, frozen=True):
+    """How large a ledger is and how its cache does: `rows` are bindings, `file_bytes` with the log beside the file."""
+
+    rows: int
+    file_bytes: int
+    cache_entries: int
+    cache_hits: int
+    cache_misses: int
 
 
 class Ledger(Protocol):
@@ -53,6 +64,9 @@ class Ledger(Protocol):
 
     def find(self, uid: str, portal_id: str | None = None) -> list[BoundUid]:
         """Give the bindings of a UID, in one portal or all."""
+
+    def stats(self) -> LedgerStats:
+        """Give the size of the ledger and the hits of its cache, in constant time. Raises `LedgerUnavailable`."""
 
     async def close(self) -> None:
         """Finish what is under way and close the store."""

@@ -1,0 +1,136 @@
+"""A writer and a reader of a store's file that mend themselves: after trouble with the disk, the next call opens it anew.
+
+The writer belongs to one thread (the one of a `GroupCommit`), the reader to another (the event loop's), so neither needs a
+lock. A busy file is waited for, up to a bound; whatever else SQLite says costs the connection, because after an I/O error
+its view of the file is not to be trusted. The error goes to the caller, as the kind's exception; the repair is tried on
+the next call, so a disk that comes back is used again without a restart.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import apsw
+
+from gateway.storage.sqlite_file import (
+    explained,
+    open_for_reading,
+    open_for_writing,
+    retry_while_busy,
+    unavailable,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from gateway.storage.sqlite_file import FileKind
+
+Result = TypeVar("Result")
+Row = tuple[Any, ...]
+
+
+class SqliteWriter:
+    """The connection through which a process writes; makes the file where there is none. Raises `kind.unavailable`."""
+
+    def __init__(self, path: Path, kind: FileKind, *, patience_seconds: float) -> None:
+        self._path = path
+        self._kind = kind
+        self._patience_seconds = patience_seconds
+        self._is_closed = False
+        self._connection: apsw.Connection | None = open_for_writing(path, kind, patience_seconds)
+
+    def run(self, work: Callable[[apsw.Connection], Result]) -> Result:
+        """Run `work`, which is one transaction: a single statement, or a block of `sqlite_file.transaction`.
+
+        Durable on return; it may run more than once. Raises `kind.unavailable`: then the transaction was undone, except
+        that a failure of the sync itself leaves that open.
+        """
+        if self._is_closed:
+            raise closed(self._path, self._kind)
+        if self._connection is None:
+            self._connection = open_for_writing(self._path, self._kind, self._patience_seconds)
+        connection = self._connection
+        results: list[Result] = []
+        try:
+            retry_while_busy(lambda: results.append(work(connection)), self._patience_seconds)
+        except apsw.BusyError as error:
+            raise unavailable(self._path, self._kind, error) from error
+        except apsw.Error as error:
+            self._connection = None
+            _drop(connection)
+            raise unavailable(self._path, self._kind, error) from error
+        return results[-1]
+
+    def close(self) -> None:
+        """Let go of the file for good; the last one to do so writes the log back into it. Raises `kind.unavailable`."""
+        self._is_closed = True
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with explained(self._path, self._kind):
+                connection.close()
+
+
+class SqliteReader:
+    """The connection through which a process reads; it can't write. Raises `kind.unavailable`.
+
+    Each statement is read to its end at once: a read left open would keep the log from being emptied.
+    """
+
+    def __init__(self, path: Path, kind: FileKind, *, patience_seconds: float) -> None:
+        self._path = path
+        self._kind = kind
+        self._patience_seconds = patience_seconds
+        self._is_closed = False
+        self._connection: apsw.Connection | None = None
+        self._cursor: apsw.Cursor = self._open()
+
+    def value(self, statement: str, parameters: tuple[Any, ...] = ()) -> Any:
+        """Give the one value of the one row, or `None` when there is no row. Raises `kind.unavailable`."""
+        try:
+            return (self._cursor if self._connection else self._open()).execute(statement, parameters).get
+        except apsw.Error as error:
+            raise self._failed(error) from error
+
+    def rows(self, statement: str, parameters: tuple[Any, ...] = ()) -> list[Row]:
+        """Give all rows. Raises `kind.unavailable`."""
+        try:
+            return (
+                (self._cursor if self._connection else self._open()).execute(statement, parameters).fetchall()
+            )
+        except apsw.Error as error:
+            raise self._failed(error) from error
+
+    def close(self) -> None:
+        """Let go of the file for good."""
+        self._is_closed = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            _drop(connection)
+
+    def _open(self) -> apsw.Cursor:
+        if self._is_closed:
+            raise closed(self._path, self._kind)
+        self._connection = open_for_reading(self._path, self._kind, self._patience_seconds)
+        self._cursor = self._connection.cursor()
+        return self._cursor
+
+    def _failed(self, error: apsw.Error) -> Exception:
+        if not isinstance(error, apsw.BusyError):
+            self._let_go()
+        return unavailable(self._path, self._kind, error)
+
+
+def closed(path: Path, kind: FileKind) -> Exception:
+    """Make the exception for a store that was closed by its owner."""
+    return kind.unavailable(str(path), "it was closed", f"open the {kind.name} again")
+
+
+def _drop(connection: apsw.Connection) -> None:
+    # It is given up because it failed, so that it fails to close as well says nothing new.
+    with contextlib.suppress(apsw.Error):
+        connection.close()
