@@ -1,0 +1,107 @@
+"""The visitor's address, device and campaign."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.events.enrichment import Enricher
+from gateway.events.model import Head
+
+PROXIES = ("10.0.0.0/8", "2001:db8::/32")
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "forwarded", "expected"),
+    [
+        ((), "203.0.113.9", "198.51.100.1", "203.0.113.9"),
+        (PROXIES, "203.0.113.9", "198.51.100.1", "203.0.113.9"),
+        (PROXIES, "10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        (PROXIES, "10.0.0.1", "1.2.3.4, 198.51.100.1", "198.51.100.1"),
+        (PROXIES, "10.0.0.1", "1.2.3.4, 198.51.100.1, 10.0.0.2", "198.51.100.1"),
+        (PROXIES, "10.0.0.1", "10.0.0.3, 10.0.0.2", "10.0.0.3"),
+        (PROXIES, "10.0.0.1", "198.51.100.1, rubbish", "10.0.0.1"),
+        (PROXIES, "10.0.0.1", "198.51.100.1:4711", "198.51.100.1"),
+        (PROXIES, "10.0.0.1", "[2a00::1]:4711", "2a00::1"),
+        (PROXIES, "::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
+        (PROXIES, "2001:db8::5", "2a00::1", "2a00::1"),
+        (PROXIES, "10.0.0.1", "", "10.0.0.1"),
+        (PROXIES, "", "198.51.100.1", ""),
+    ],
+)
+def test_only_trusted_proxies_are_believed_about_the_visitors_address(trusted, peer, forwarded, expected):
+    """The list is read from the right, and what a visitor wrote in front is never reached."""
+    assert expected == Enricher(trusted).client_ip(peer, forwarded)
+
+
+def enriched(fields, **head):
+    Enricher(()).enrich(
+        fields, Head(method="POST", path="/event", **head), client_ip="", event_id="e", received_at="t"
+    )
+    return fields
+
+
+@pytest.mark.parametrize(
+    ("agent", "kind", "system", "browser"),
+    [
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.5 Mobile/15E148 Safari/604.1",
+            "mobile",
+            "iOS",
+            "Mobile Safari",
+        ),
+        (
+            "Mozilla/5.0 (iPad; CPU OS 16_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/16.6 Mobile/15E148 Safari/604.1",
+            "tablet",
+            "iOS",
+            "Mobile Safari",
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 14; SM-S918B) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Mobile Safari/537.36",
+            "mobile",
+            "Android",
+            "Chrome Mobile",
+        ),
+        (
+            "Mozilla/5.0 (Macintosh; Intel Mac OS X 10.15; rv:127.0) Gecko/20100101 Firefox/127.0",
+            "desktop",
+            "Mac OS X",
+            "Firefox",
+        ),
+    ],
+)
+def test_the_user_agent_is_read(agent, kind, system, browser):
+    """Device, system and browser, as ua-parser's rules name them."""
+    context = enriched({}, user_agent=agent)["context"]
+    assert (context["device"]["type"], context["os"]["name"], context["browser"]["name"]) == (
+        kind,
+        system,
+        browser,
+    )
+
+
+def test_the_pages_own_url_is_preferred_to_the_referer_header():
+    """The header is often cut to the origin by the browser's referrer policy."""
+    fields = enriched(
+        {"context": {"navigation": {"url": "https://s.example/a?utm_campaign=tet&fbclid=f"}}},
+        referer="https://s.example/?utm_campaign=other",
+    )
+    assert (fields["context"]["campaign"], fields["extra"]["fbclid"]) == ({"name": "tet"}, "f")
+
+
+@pytest.mark.parametrize(
+    "page", ["https://[bad/?utm_source=x", "not a url?utm_source=", "https://s.example/#utm_source=x"]
+)
+def test_a_broken_page_url_adds_no_campaign_and_breaks_nothing(page):
+    """What can't be read is left alone."""
+    assert "campaign" not in enriched({"context": {"navigation": {"url": page}}})["context"]
+
+
+@pytest.mark.parametrize(
+    "context", [{"navigation": "x"}, {"navigation": {"url": 5}}, {"userAgent": 5}, {"page": []}]
+)
+def test_a_context_of_unusual_shape_is_kept_as_it_is(context):
+    """Other clients fill it as they like."""
+    kept = dict(context)
+    result = enriched({"context": context}, user_agent="x", accept_language="%%")["context"]
+    assert {name: result[name] for name in kept} == kept
+    assert "locale" not in result
