@@ -1,0 +1,56 @@
+"""The demo shop: a small page that tracks like a customer's site would, and shows what becomes of it.
+
+It loads the script from the gateway with the snippet that customers paste and sends addresses the way people type them. Beside the
+shop the page lays what the browser sent next to what the collector received. It knows only three public things: the
+gateway's script, the collector's `GET /events`, and the first-party cookie.
+"""
+
+from __future__ import annotations
+
+from html import escape
+from urllib.parse import urlsplit
+
+from aiohttp import web
+
+from gateway.sandbox.pages import asset_routes, read_asset, text_handler
+from gateway.sdk import snippet
+
+_ASSETS = ("theme.css", "shop.css", "wire.css", "values.js", "wiretap.js", "wire.js", "shop.js", "goods.js")
+
+
+class BadUrl(ValueError):
+    """An address the shop can't be built with: says which one, and what it should look like."""
+
+    def __init__(self, name: str, got: str) -> None:
+        super().__init__(f"{name} must be an origin such as http://localhost:8080, got {got!r}")
+        self.name = name
+        self.got = got
+
+
+def build_shop(gateway_url: str, collector_url: str, portal_id: str, prop_id: str) -> web.Application:
+    """Build the shop's application: `GET /` is the page, `/assets/` its files.
+
+    Both URLs are origins as the visitor's browser reaches them. For the first-party cookie to work the shop and the
+    gateway must share a host name (ports don't matter). Raises `BadUrl`.
+    """
+    gateway_origin, collector_origin = (
+        _origin("gateway_url", gateway_url),
+        _origin("collector_url", collector_url),
+    )
+    page = (
+        read_asset("shop.html")
+        .replace("{{gateway_url}}", escape(gateway_origin))
+        .replace("{{collector_url}}", escape(collector_origin))
+        # Last, and as it is: the very snippet that customers paste.
+        .replace("{{snippet}}", snippet(gateway_origin, portal_id, prop_id))
+    )
+    app = web.Application()
+    app.add_routes([web.get("/", text_handler("shop.html", page)), *asset_routes(_ASSETS)])
+    return app
+
+
+def _origin(name: str, url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
+        raise BadUrl(name, url)
+    return url.rstrip("/")
