@@ -25,7 +25,10 @@ _SUSPECT_AFTER = 3
 
 
 class Dispatch:
-    """The queues of one forwarder; `clock` gives Unix time in seconds, `report` takes faults of others' code."""
+    """The queues of one forwarder.
+
+    `clock` gives Unix time in seconds, `scout` asks for a fresh record, `report` takes faults of others' code.
+    """
 
     def __init__(
         self,
@@ -36,6 +39,7 @@ class Dispatch:
         max_age_seconds: float,
         clock: Callable[[], float],
         rng: random.Random,
+        scout: Callable[[], None],
         report: Callable[[str, Exception], None],
     ) -> None:
         self._loop = loop
@@ -44,6 +48,7 @@ class Dispatch:
         self._max_age_ms = max_age_seconds * 1000
         self._clock = clock
         self._rng = rng
+        self._scout = scout
         self._report = report
         self._ready: deque[Parcel] = deque()
         self._doomed: deque[Parcel] = deque()
@@ -151,17 +156,21 @@ class Dispatch:
             self._is_gated = True
             if not self._is_closed:
                 self._probe_timer = self._loop.call_at(self._breaker.probe_at, self._probe_due)
+                if not any(map(self._is_fresh, self._ready)):
+                    # Now, so that it is there when the pause is over.
+                    self._scout()
             self._announce("open", verdict.cause)
 
     # Within.
 
     def _probe(self) -> Parcel:
+        # A record that was never refused tells the most about the collector, one of a suspect lane the least.
         ready = self._ready
-        for index, parcel in enumerate(ready):
-            if not self._is_suspect(parcel):
-                del ready[index]
-                return parcel
-        return ready.popleft()
+        ranks = [2 if self._is_suspect(parcel) else 0 if self._is_fresh(parcel) else 1 for parcel in ready]
+        index = ranks.index(min(ranks))
+        parcel = ready[index]
+        del ready[index]
+        return parcel
 
     def _probe_due(self) -> None:
         # Nothing else ages the records that wait behind an open breaker.
@@ -181,6 +190,9 @@ class Dispatch:
         else:
             self._doomed.append(parcel)
             self._wake(1)
+
+    def _is_fresh(self, parcel: Parcel) -> bool:
+        return parcel.attempts == 0 and parcel.lane.refusals == 0
 
     def _is_suspect(self, parcel: Parcel) -> bool:
         return parcel.lane.refusals >= _SUSPECT_AFTER

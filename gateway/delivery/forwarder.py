@@ -13,15 +13,17 @@ What always holds:
 
 Who blocks whom
     A record that waits for its next attempt blocks its own user's later records and takes its place in the window; other
-    users' records pass it. A spool can't be read past the window and come back, so when all places of the window are
-    taken by records that wait, reading stops for everybody. That is right while the collector is down. It would be wrong when
-    the collector is up and fails only at *these* records (a "poisoned" user, or a thousand of them). So refusals are
-    counted for each lane, but only those between which another record was delivered: proof that the collector is up. From
-    the third on such a lane is *suspect*: its failures no longer speak against the collector (the breaker does not
-    count them) and it is not chosen as a probe. From `give_way_after` on, and only while the window is full and the
-    breaker closed, a refused record gives way: it goes to the dead letters as undeliverable. Its followers inherit the count,
-    so a backlog of a poisoned user gives way at one attempt each. A record that is refused while there is room
-    waits and is tried until `max_age_seconds`; one user's healthy but long backlog is never given up, it only takes its time.
+    users' records pass it. A spool can't be read past the window and come back, so when records that wait take all places,
+    reading stops for everybody. That is right while the collector is down. It would be wrong when the collector is up and
+    fails only at *these* records (a "poisoned" user, or a thousand of them). To tell one from the other, a lane counts those
+    refusals between which another record was delivered: proof that the collector is up. From the third on the lane is
+    *suspect*: its failures no longer speak against the collector (the breaker does not count them), and it is not chosen
+    for a probe. From `give_way_after` on, a refused record gives way, but only when it is in the way: the window is full,
+    more waits in the spool, and the breaker is closed. It goes to the dead letters as undeliverable, and its followers inherit
+    the count, so that a poisoned user's backlog gives way at one attempt each. When the breaker opens and every record in
+    memory was refused before, a *scout* is read from the spool's next record, for the probe: so the proof can be had although
+    the window is full. In all other cases a refused record is tried until `max_age_seconds`. One user's healthy but long
+    backlog is never given up; it takes the time of one send after the other, and those behind it in the spool wait with it.
 
 Costs
     No task and no timer for a record that goes well: `concurrency` workers take from one queue, and sleep when it is
@@ -93,6 +95,7 @@ class Forwarder:
             max_age_seconds=max_age_seconds,
             clock=clock,
             rng=self._rng,
+            scout=self._scout,
             report=self._report,
         )
         self._deliveries = 0
@@ -148,9 +151,7 @@ class Forwarder:
             await asyncio.sleep(0)
 
     async def _room(self, source: Source) -> int:
-        # Reading by the handful costs more than the records themselves, so it waits for a batch's worth of room; but never
-        # while the workers have nothing to do.
-        while source.room < (source.batch if self._dispatch.has_ready else 1):
+        while not source.has_enough_room(is_urgent=not self._dispatch.has_ready):
             source.vacancy = self._loop.create_future()
             await source.vacancy
         return min(source.room, source.batch)
@@ -211,8 +212,8 @@ class Forwarder:
 
     def _refused(self, parcel: Parcel, verdict: Retry) -> None:
         self._dispatch.refused(parcel, verdict, self._deliveries)
-        stands_in_the_way = parcel.lane.refusals >= self._give_way_after and parcel.source.room <= 0
-        if stands_in_the_way and self._breaker.state == "closed":
+        is_in_the_way = parcel.lane.refusals >= self._give_way_after and parcel.source.is_stuck
+        if is_in_the_way and self._breaker.state == "closed":
             detail = f"gave way to other users' events after {parcel.attempts} attempts: {verdict.cause}"
             self._dispatch.doom(parcel, Reason.REFUSED_BY_COLLECTOR, detail)
             return
@@ -243,12 +244,16 @@ class Forwarder:
             source.spool.acknowledge(parcel.position)
         except Exception as error:  # noqa: BLE001 - it comes again at the next start: at least once is kept
             self._report("a spool did not take an acknowledgement", error)
-        source.held -= 1
+        source.release()
         follower = self._lanes.leave(parcel)
         if follower is not None:
             self._dispatch.offer(follower)
-        if source.room >= source.batch or not self._dispatch.has_ready:
+        if source.has_enough_room(is_urgent=not self._dispatch.has_ready):
             source.call_reader()
+
+    def _scout(self) -> None:
+        for source in self._sources:
+            source.send_scout()
 
     def _report(self, message: str, error: Exception) -> None:
         self._loop.call_exception_handler({"message": message, "exception": error})

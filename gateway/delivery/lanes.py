@@ -20,13 +20,19 @@ _READ_AT_ONCE = 256
 
 
 class Source:
-    """A spool that is read, and how many of its records are held in memory: never more than `window`."""
+    """A spool that is read, and how many of its records are held in memory: never more than `window`.
 
-    __slots__ = ("batch", "held", "spool", "vacancy", "window")
+    An eighth of the window is kept for *scouts*: records that are read, one by one, when all others wait for another
+    attempt, to learn whether the collector fails at everything or just at those.
+    """
+
+    __slots__ = ("_limit", "_reserve", "_scouts", "batch", "held", "spool", "vacancy")
 
     def __init__(self, spool: Spool, window: int) -> None:
         self.spool = spool
-        self.window = window
+        self._reserve = window // 8
+        self._limit = window - self._reserve
+        self._scouts = 0
         self.batch = min(_READ_AT_ONCE, max(1, window // 8))
         self.held = 0
         self.vacancy: Future[None] | None = None
@@ -34,7 +40,28 @@ class Source:
     @property
     def room(self) -> int:
         """How many records may be read now."""
-        return self.window - self.held
+        return self._limit + self._scouts - self.held
+
+    def has_enough_room(self, *, is_urgent: bool) -> bool:
+        """Whether to read now: reading by the handful is dear, but not when nothing else is to do or a scout is due."""
+        return self.room >= (1 if is_urgent or self._scouts else self.batch)
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether records wait in the spool that there is no room to read."""
+        return self.room <= 0 and self.spool.pending > self.held
+
+    def send_scout(self) -> None:
+        """Allow one record more to be read, if it is stuck and the reserve lasts."""
+        if self.room <= 0 and self._scouts < self._reserve:
+            self._scouts += 1
+            self.call_reader()
+
+    def release(self) -> None:
+        """One record less is held."""
+        self.held -= 1
+        if self.held <= self._limit:
+            self._scouts = 0
 
     def call_reader(self) -> None:
         """Tell the reader, if it waits, that there may be room."""

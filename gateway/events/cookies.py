@@ -52,7 +52,9 @@ class UidCookie:
         if self._usable(has) and has not in replaceable:
             return ()
         host = head.host.partition(":")[0].lower()
-        domain = f"; Domain={property_.site}" if f".{host}".endswith(f".{property_.site}") else ""
+        site = property_.site
+        # A name without a dot (localhost) is no domain that hosts could share.
+        domain = f"; Domain={site}" if "." in site and f".{host}".endswith(f".{site}") else ""
         return (("Set-Cookie", f"{NAME}={uid}{self._attributes}{domain}{self._flags}"),)
 
     def _after_reset(self, prepared: Prepared, verdict: Verdict) -> tuple[str, set[str]]:

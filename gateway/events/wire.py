@@ -77,7 +77,9 @@ def decode(request: Request, shapes: Shapes) -> Decoded:
     head = request.head
     query = parse_query(head.query)
     if head.method == "POST":
-        if head.content_type.startswith("application/x-www-form-urlencoded"):
+        is_form = head.content_type.startswith("application/x-www-form-urlencoded")
+        # `curl -d '{…}'` calls its JSON a form: what begins like JSON is read as JSON.
+        if is_form and request.body.lstrip()[:1] not in {b"{", b"["}:
             query = {**query, **parse_query(request.body.decode("utf-8", "replace"))}
             return _decode_query(query, shapes)
         return _decode_body(query, request.body, shapes)

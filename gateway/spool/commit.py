@@ -106,8 +106,7 @@ class GroupCommit:
     @property
     def newest_number(self) -> int:
         """The highest number that a file on disk certainly has, 0 when there is none yet."""
-        newest = self._spare or self.active
-        return newest.number if newest else 0
+        return self._spare.number if self._spare else next(reversed(self._segments), 0)
 
     def add(self, payloads: Sequence[bytes], size: int) -> asyncio.Future[None]:
         """Put payloads, whose records take `size` bytes, into the group that goes next."""

@@ -9,7 +9,15 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, multiprocess
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+    multiprocess,
+)
 
 from gateway.events.outcome import FATES, Reason
 
@@ -24,6 +32,8 @@ class Metrics:
     """The gateway's own registry."""
 
     def __init__(self) -> None:
+        # A second series for each counter, for its birth, which nobody asked for.
+        disable_created_metrics()
         self.registry = CollectorRegistry()
         events = Counter(
             "tracking_gateway_events",

@@ -199,3 +199,15 @@ def test_a_server_may_put_everything_into_the_body():
     _, decision = decide(post(body, "resp_type=json"))
     assert decision.verdicts[0].reason is Reason.OK
     assert not [value for name, value in decision.reply.headers if name == "Set-Cookie"]
+
+
+def test_a_form_carries_the_same_fields_and_json_in_a_forms_clothes_is_read_as_json():
+    """`curl -d` calls everything a form."""
+    form = "application/x-www-form-urlencoded"
+    by_form = forwarded(
+        decide(post(b"uid=123456789&ec=a&ea=b&extra=%7B%22n%22%3A1%7D", content_type=form))[1]
+    )
+    by_json = forwarded(
+        decide(post(b' {"uid":"123456789","ec":"a","ea":"b","extra":{"n":1}}', content_type=form))[1]
+    )
+    assert (by_form["extra"]["n"], by_json["extra"]["n"]) == (1, 1)
