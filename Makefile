@@ -1,0 +1,51 @@
+# make demo    see it work: gateway, stand-in collector and shop on this machine
+# make test    every test; browser tests where Debian's chromium (or another) is installed
+# make help    the rest
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'Python 3.11 or newer is needed; name one with: make PYTHON=python3.12 …'; exit 1; }
+	@test -x $(BIN)/python || { echo 'making the virtual environment …'; $(PYTHON) -m venv $(VENV); }
+	@echo 'installing what the gateway and its tests need …'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## Make the virtual environment
+
+.PHONY: demo
+demo: $(READY) ## Start gateway, stand-in collector and shop; Ctrl-C stops all
+	@$(BIN)/tracking-gateway demo $(DEMO)
+
+.PHONY: test
+test: $(READY) ## Run every test
+	@$(BIN)/python -m pytest $(TEST)
+
+.PHONY: lint
+lint: $(READY) ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+.PHONY: format
+format: $(READY) ## Put the code into its form
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+.PHONY: bench
+bench: $(READY) ## Measure: events per CPU second beside nginx in the same run (needs nginx and wrk)
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+.PHONY: clean
+clean: ## Remove the virtual environment and caches
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
