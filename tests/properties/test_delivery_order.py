@@ -1,0 +1,116 @@
+"""Laws of the forwarder under random failures, in simulated time.
+
+The sink itself fails the test when two records of one user are under way together, the spool when one is acknowledged twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gateway.delivery.contract import Delivered, Retry, Undeliverable
+from gateway.delivery.retry import Breaker
+from tests.unit.delivery_fakes import FakeSink, FakeSpool, post, record, simulate
+
+
+class Weather:
+    """A collector with moods: outages of any length, and a share of failures and refusals between them."""
+
+    def __init__(self, seed: int, outages: list[tuple[int, int]], failing: float, refusing: float) -> None:
+        self._dice = random.Random(seed)
+        self._outages = outages
+        self._failing = failing
+        self._refusing = refusing
+
+    def __call__(self, _record, _attempt):
+        now = asyncio.get_running_loop().time()
+        takes = self._dice.uniform(0.0, 3.0)
+        if any(start <= now < start + length for start, length in self._outages):
+            return takes, Retry("down")
+        chance = self._dice.random()
+        if chance < self._failing:
+            return takes, Retry("status 503", self._dice.choice([None, None, 1.0, 90.0]))
+        if chance < self._failing + self._refusing:
+            return takes, Undeliverable(422, "status 422")
+        return takes, Delivered(200, takes * 1000)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    users=st.lists(st.integers(0, 7), min_size=1, max_size=120),
+    ages=st.sampled_from([0.0, 80_000.0, 86_399.0]),
+    outages=st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 3000)), max_size=3),
+    failing=st.sampled_from([0.0, 0.1, 0.5, 0.9]),
+    refusing=st.sampled_from([0.0, 0.05]),
+    window=st.sampled_from([1, 2, 9, 64, 1000]),
+    concurrency=st.sampled_from([1, 2, 16]),
+    spools=st.integers(1, 3),
+    sick_dead_letters=st.integers(0, 5),
+    seed=st.integers(0, 2**32),
+)
+def test_every_record_has_one_fate_in_its_users_order(
+    users, ages, outages, failing, refusing, window, concurrency, spools, sick_dead_letters, seed
+):
+    """Whatever the collector does, each record is settled exactly once, and each user's in the order of the spool."""
+
+    async def scenario():
+        records = [record(i, f"u{user}", age_seconds=ages) for i, user in enumerate(users)]
+        parts = [FakeSpool(records[part::spools]) for part in range(spools)]
+        sink = FakeSink(Weather(seed, outages, failing, refusing))
+        async with post(
+            *parts,
+            sink=sink,
+            window=window,
+            concurrency=concurrency,
+            max_age_seconds=86_400,
+            breaker=Breaker(threshold=4),
+            rng=random.Random(seed),
+        ) as running:
+            running.dead_letters.faults = [OSError("disk full")] * sick_dead_letters
+            await running.until_empty(within_seconds=4 * 86_400)
+            assert running.forwarder.held == 0
+            assert running.faults == []
+        fates = [event_id for event_id, _, _ in running.journal.fates]
+        assert sorted(item.event_id for item in records) == sorted(fates)
+        for part in range(spools):
+            for user in set(users):
+                mine = [item.event_id for item in records[part::spools] if item.uid == f"u{user}"]
+                assert mine == [event_id for event_id in fates if event_id in set(mine)]
+        kept = [item.event_id for item, _, _ in running.dead_letters.kept]
+        delivered = [event_id for event_id, fate, _ in running.journal.fates if fate == "delivered"]
+        assert sorted(kept) == sorted(set(fates) - set(delivered))
+        assert delivered == [item.event_id for item in sink.delivered]
+
+    simulate(scenario)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    users=st.lists(st.integers(0, 5), min_size=1, max_size=60),
+    stop_at=st.floats(0.0, 60.0),
+    drain_seconds=st.sampled_from([0.0, 0.5, 10.0]),
+    failing=st.sampled_from([0.0, 0.3, 1.0]),
+    seed=st.integers(0, 2**32),
+)
+def test_stopping_at_any_moment_loses_nothing(users, stop_at, drain_seconds, failing, seed):
+    """At whatever moment it is stopped, what was reported settled is acknowledged, and nothing else is."""
+
+    async def scenario():
+        records = [record(i, f"u{user}") for i, user in enumerate(users)]
+        spool = FakeSpool(records)
+        sink = FakeSink(Weather(seed, [], failing, 0.1))
+        async with post(spool, sink=sink, concurrency=4, rng=random.Random(seed)) as running:
+            await asyncio.sleep(stop_at)
+            begun = asyncio.get_running_loop().time()
+            await running.forwarder.stop(drain_seconds)
+            assert asyncio.get_running_loop().time() - begun <= drain_seconds + 1e-6
+        settled = {event_id for event_id, _, _ in running.journal.fates}
+        assert settled == {records[position - 1].event_id for position in spool.acknowledged}
+        assert settled <= {item.event_id for item in sink.delivered} | {
+            item.event_id for item, _, _ in running.dead_letters.kept
+        }
+
+    simulate(scenario)
