@@ -25,8 +25,8 @@ CREATE TABLE portal (
 
 CREATE TABLE binding (
   portal   INTEGER NOT NULL REFERENCES portal (id),
-  uid      BLOB NOT NULL CHECK (substr(uid, 1, 1) IN (x'00', x'01', x'02')),
-  cid      BLOB NOT NULL CHECK (substr(cid, 1, 1) IN (x'00', x'01', x'02')),
+  uid      BLOB NOT NULL CHECK (length(uid) > 0 AND substr(uid, 1, 1) IN (x'00', x'01', x'02')),
+  cid      BLOB NOT NULL CHECK (length(cid) > 0 AND substr(cid, 1, 1) IN (x'00', x'01', x'02')),
   bound_ms INTEGER NOT NULL,
   PRIMARY KEY (portal, uid)
 ) STRICT, WITHOUT ROWID;

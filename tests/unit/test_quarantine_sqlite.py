@@ -1,0 +1,113 @@
+"""The quarantine's file: what is on disk, who may read it, and what is said when it can't be used."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from gateway.events.model import QuarantineEntry, Record
+from gateway.ledger.sqlite import open_sqlite_ledger
+from gateway.quarantine.contract import QuarantineUnavailable
+from gateway.quarantine.sqlite import open_quarantine
+
+
+def entry(event_id: str, uid: str = "900") -> QuarantineEntry:
+    record = Record(event_id, "33167", "565", uid, 1, "portal_id=33167", b'{"ec":"user"}' * 100)
+    return QuarantineEntry(
+        event_id=event_id,
+        portal_id="33167",
+        prop_id="565",
+        uid=uid,
+        reason="cid_conflict",
+        detail="The UID belongs to another customer.",
+        held_ms=1,
+        record=record,
+    )
+
+
+async def test_entries_are_there_after_opening_again(tmp_path):
+    """What was put is found by the next process that opens the file."""
+    path = tmp_path / "quarantine.db"
+    first = open_quarantine(path)
+    await first.put([entry("e1")])
+    await first.close()
+
+    again = open_quarantine(path)
+
+    assert [entry("e1")] == again.list(limit=10)
+    await again.close()
+
+
+async def test_a_reader_sees_what_a_running_writer_puts(tmp_path):
+    """A read-only quarantine beside a running one shows its entries, and takes none itself."""
+    path = tmp_path / "quarantine.db"
+    writer = open_quarantine(path)
+    reader = open_quarantine(path, read_only=True)
+
+    await writer.put([entry("e1")])
+
+    assert {"cid_conflict": 1} == reader.count()
+    with pytest.raises(QuarantineUnavailable, match="reading only"):
+        await reader.put([entry("e2")])
+    await reader.close()
+    await writer.close()
+
+
+async def test_more_entries_than_a_statement_takes_are_kept_as_one(tmp_path):
+    """A large `put` is one transaction of several statements: all of its entries are there afterwards."""
+    store = open_quarantine(tmp_path / "quarantine.db")
+
+    await store.put([entry(f"e{number}") for number in range(1_050)])
+
+    assert {"cid_conflict": 1_050} == store.count()
+    await store.close()
+
+
+async def test_text_that_is_no_unicode_fails_its_caller_alone(tmp_path):
+    """An entry that can't be stored is refused before it joins a batch with the entries of others."""
+    store = open_quarantine(tmp_path / "quarantine.db")
+
+    with pytest.raises(ValueError, match="surrogates"):
+        await store.put([entry("e1"), entry("e2", uid="\ud800")])
+    await store.put([entry("e3")])
+
+    assert ["e3"] == [each.event_id for each in store.list(limit=10)]
+    await store.close()
+
+
+async def test_the_file_can_be_read_by_any_sqlite_tool(tmp_path):
+    """A person with a standard tool finds the columns to look for, and the record beside them."""
+    path = tmp_path / "quarantine.db"
+    store = open_quarantine(path)
+    await store.put([entry("e1")])
+    await store.close()
+
+    with sqlite3.connect(path) as tool:
+        row = tool.execute("SELECT event_id, reason, portal_id, uid, typeof(record) FROM held").fetchone()
+    tool.close()
+
+    assert ("e1", "cid_conflict", "33167", "900", "blob") == row
+
+
+async def test_a_ledger_is_not_taken_for_a_quarantine(tmp_path):
+    """A file of another kind is refused with a hint, and stays as it was."""
+    path = tmp_path / "ledger.db"
+    await open_sqlite_ledger(path).close()
+    before = path.read_bytes()
+
+    with pytest.raises(QuarantineUnavailable) as caught:
+        open_quarantine(path)
+
+    assert str(path) == caught.value.where
+    assert "not a quarantine" in caught.value.cause
+    assert "path of its own" in caught.value.hint
+    assert before == path.read_bytes()
+
+
+def test_a_missing_directory_is_named(tmp_path):
+    """The error says which directory to make."""
+    with pytest.raises(QuarantineUnavailable) as caught:
+        open_quarantine(tmp_path / "nowhere" / "quarantine.db")
+
+    assert f"make the directory {tmp_path / 'nowhere'}" in caught.value.hint

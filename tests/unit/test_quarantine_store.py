@@ -1,0 +1,184 @@
+"""Every quarantine keeps the promises of its contract: one suite over the one in memory and the one on disk."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from gateway.events.model import QuarantineEntry, Record
+from gateway.quarantine.contract import QuarantineUnavailable
+from gateway.quarantine.memory import MemoryQuarantine
+from gateway.quarantine.sqlite import open_quarantine
+
+
+def entry(
+    number: int, *, reason="cid_conflict", portal_id="33167", uid="900", held_ms=None, claimed="c1"
+) -> QuarantineEntry:
+    event_id = f"0190-{number:04d}"
+    record = Record(
+        event_id,
+        portal_id,
+        "565",
+        uid,
+        1_000 + number,
+        "portal_id=33167",
+        b'{"uid":"900"}\x00\xff',
+        "203.0.113.9",
+    )
+    return QuarantineEntry(
+        event_id=event_id,
+        portal_id=portal_id,
+        prop_id="565",
+        uid=uid,
+        reason=reason,
+        detail="The UID belongs to another customer.",
+        held_ms=1_000 + number if held_ms is None else held_ms,
+        claimed_cid=claimed,
+        bound_cid="c0",
+        record=record,
+    )
+
+
+def ids(entries) -> list[str]:
+    return [each.event_id for each in entries]
+
+
+@pytest.fixture(params=["memory", "sqlite"])
+async def quarantine(request, tmp_path):
+    store = MemoryQuarantine() if request.param == "memory" else open_quarantine(tmp_path / "quarantine.db")
+    yield store
+    await store.close()
+
+
+async def test_an_entry_comes_back_as_it_was_put(quarantine):
+    """An entry comes back field for field, its record byte for byte."""
+    held = entry(1)
+
+    await quarantine.put([held])
+
+    assert [held] == quarantine.list(limit=10)
+
+
+async def test_an_entry_without_cids_comes_back_without_cids(quarantine):
+    """A dead letter has no claimed and no bound CID, and gets none by being kept."""
+    record = Record("0190-1", "", "", "", 0, "", b"")
+    held = QuarantineEntry(
+        event_id="0190-1",
+        portal_id="",
+        prop_id="",
+        uid="",
+        reason="too_old",
+        detail="",
+        held_ms=0,
+        record=record,
+    )
+
+    await quarantine.put([held])
+
+    assert [held] == quarantine.list(limit=10)
+
+
+async def test_putting_an_event_again_changes_nothing(quarantine):
+    """An event id that is kept stays as it was put first, also when it comes twice in one call."""
+    await quarantine.put([entry(1), entry(1, reason="too_old")])
+    await quarantine.put([entry(1, reason="refused_by_collector"), entry(2)])
+
+    assert ["cid_conflict", "cid_conflict"] == [each.reason for each in quarantine.list(limit=10)]
+    assert {"cid_conflict": 2} == quarantine.count()
+
+
+async def test_the_newest_come_first_and_no_more_than_asked_for(quarantine):
+    """Entries are listed by the time they were held, newest first, up to the limit."""
+    await quarantine.put([entry(1, held_ms=20), entry(2, held_ms=30), entry(3, held_ms=10)])
+
+    assert ["0190-0002", "0190-0001"] == ids(quarantine.list(limit=2))
+
+
+async def test_pages_follow_each_other_without_gap_or_repetition(quarantine):
+    """`after` continues behind the last entry of a page, also among entries that were held in the same millisecond."""
+    await quarantine.put([entry(number, held_ms=1_000 + number // 4) for number in range(25)])
+    expected = ids(quarantine.list(limit=100))
+
+    pages, after = [], None
+    while page := ids(quarantine.list(limit=4, after=after)):
+        pages += page
+        after = page[-1]
+
+    assert 25 == len(expected)
+    assert expected == pages
+
+
+async def test_a_page_after_an_unknown_event_is_empty(quarantine):
+    """Behind an event that is not kept there is nothing: a caller that pages comes to an end."""
+    await quarantine.put([entry(1)])
+
+    assert [] == quarantine.list(limit=10, after="0190-9999")
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        ({"reason": "too_old"}, ["0190-0003", "0190-0002"]),
+        ({"portal_id": "2"}, ["0190-0004", "0190-0003"]),
+        ({"uid": "901"}, ["0190-0004", "0190-0002"]),
+        ({"reason": "too_old", "portal_id": "2"}, ["0190-0003"]),
+        ({"reason": "too_old", "after": "0190-0003"}, ["0190-0002"]),
+        ({"reason": "bad_json"}, []),
+        ({"uid": "' OR 1=1 --"}, []),
+    ],
+)
+async def test_filters_narrow_the_list_together(quarantine, filters, expected):
+    """Each filter that is given must agree; a filter is a value, never a piece of a query."""
+    await quarantine.put(
+        [
+            entry(1, portal_id="1"),
+            entry(2, portal_id="1", reason="too_old", uid="901"),
+            entry(3, portal_id="2", reason="too_old"),
+            entry(4, portal_id="2", uid="901"),
+        ]
+    )
+
+    assert expected == ids(quarantine.list(limit=10, **filters))
+
+
+async def test_entries_are_counted_by_reason(quarantine):
+    """`count` names each reason that has entries, and no other."""
+    assert {} == quarantine.count()
+
+    await quarantine.put([entry(1), entry(2, reason="too_old"), entry(3)])
+
+    assert {"cid_conflict": 2, "too_old": 1} == quarantine.count()
+
+
+async def test_many_callers_at_once_all_have_their_entries_kept(quarantine):
+    """Each of many tasks finds its own entries kept when its `put` returns."""
+
+    async def caller(number: int) -> bool:
+        mine = [entry(number * 10 + each, uid=f"u{number}") for each in range(number % 7 + 1)]
+        await quarantine.put(mine)
+        return sorted(ids(mine)) == sorted(ids(quarantine.list(limit=100, uid=f"u{number}")))
+
+    found = await asyncio.gather(*(caller(number) for number in range(300)))
+
+    assert [True] * 300 == found
+
+
+async def test_putting_nothing_is_allowed(quarantine):
+    """An empty `put` returns and keeps nothing."""
+    await quarantine.put([])
+
+    assert [] == quarantine.list(limit=10)
+
+
+async def test_a_closed_quarantine_says_so(quarantine):
+    """After `close`, which may come twice, every call says that the store was closed."""
+    await quarantine.close()
+    await quarantine.close()
+
+    with pytest.raises(QuarantineUnavailable, match="closed"):
+        await quarantine.put([entry(1)])
+    with pytest.raises(QuarantineUnavailable, match="closed"):
+        quarantine.list(limit=1)
+    with pytest.raises(QuarantineUnavailable, match="closed"):
+        quarantine.count()
