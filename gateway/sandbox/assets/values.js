@@ -3,8 +3,12 @@
 const HASH = /^(?:[\w.-]{1,24}:)?(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})$/i;
 const E_MAIL = /[^\s@]+@[^\s@]+/;
 
+// Ids that look like hashes and say nothing of a person.
+const EVENT_IDS = new Set(["request_id", "event_id", "sid", "session_id"]);
+
 export function kindOf(name, value) {
   if (value === null || value === undefined || value === "") return "none";
+  if (EVENT_IDS.has(name)) return "plain";
   const text = String(value);
   if (HASH.test(text)) return "hash";
   if (E_MAIL.test(text) || name === "email" || name === "phone") return "raw";
