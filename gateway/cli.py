@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
@@ -18,6 +18,7 @@ from rich.table import Table
 
 from gateway import __version__, settings
 from gateway.settings_errors import SettingsError
+from gateway.terminal import explained, fail, flat, print_cards, print_json, print_rows
 
 if TYPE_CHECKING:
     from gateway.settings import Settings
@@ -90,7 +91,7 @@ def serve(
     loaded = _load(config)
     if json:
         loaded = loaded.model_copy(update={"logging": loaded.logging.model_copy(update={"format": "json"})})
-    with _explained():
+    with explained():
         if worker:
             index, report_fd, listener_fd = (int(part) for part in worker.split(":"))
             server.work(loaded, index, report_fd, listener_fd)
@@ -117,7 +118,7 @@ def demo(
     from gateway import demo as demonstration  # noqa: PLC0415 -- see `serve`
 
     ports = demonstration.Ports(gateway=port, collector=collector_port, shop=shop_port, admin=admin_port)
-    with _explained():
+    with explained():
         demonstration.run(ports, data_dir, as_json=json)
 
 
@@ -129,11 +130,11 @@ def check(config: ConfigOption = _DEFAULT_CONFIG, json: JsonOption = False) -> N
     """
     loaded = _load(config, as_json=json)
     if json:
-        _print_json({"ok": True, "settings": loaded.model_dump(mode="json")})
+        print_json({"ok": True, "settings": loaded.model_dump(mode="json")})
         return
     console = Console()
     table = Table("setting", "value", title=f"{config} can be used", title_justify="left")
-    for key, value in _flat(loaded.model_dump(mode="json")):
+    for key, value in flat(loaded.model_dump(mode="json")):
         table.add_row(key, escape(str(value)))
     console.print(table)
     for note in _advice(loaded):
@@ -159,15 +160,15 @@ def snippet(
     chosen = [each for each in loaded.properties if prop_id in {"", each.prop_id}]
     if len(chosen) != 1:
         known = ", ".join(each.prop_id for each in loaded.properties)
-        _fail(f"--prop-id {prop_id or 'is needed'}: write one of {known}", code=2, as_json=json)
+        fail(f"--prop-id {prop_id or 'is needed'}: write one of {known}", code=2, as_json=json)
     property_ = chosen[0]
     base = url or loaded.server.public_url or f"https://track.{property_.site}"
     try:
         text = make_snippet(base.rstrip("/"), property_.portal_id, property_.prop_id, site=property_.site)
     except ValueError as error:
-        _fail(f"--url: {error}", code=2, as_json=json)
+        fail(f"--url: {error}", code=2, as_json=json)
     if json:
-        _print_json({"prop_id": property_.prop_id, "script": f"{base.rstrip('/')}/insight.js", "html": text})
+        print_json({"prop_id": property_.prop_id, "script": f"{base.rstrip('/')}/insight.js", "html": text})
     else:
         print(text)
 
@@ -185,11 +186,11 @@ def ledger_show(
     loaded = _load(config, as_json=json)
     path = loaded.data_dir / "ledger.db"
     if not path.exists():
-        _fail(
+        fail(
             f"no ledger at {path}: start the gateway once, or name the right settings with --config",
             as_json=json,
         )
-    with _explained(as_json=json):
+    with explained(as_json=json):
         ledger = open_sqlite_ledger(path, read_only=True)
         as_uid = ledger.find(id_, portal_id or None)
         as_cid = ledger.uids_of(id_, portal_id or None)
@@ -198,9 +199,9 @@ def ledger_show(
         for each in (*as_uid, *(each for each in as_cid if each not in as_uid))
     ]
     if json:
-        _print_json({"id": id_, "is_uid": bool(as_uid), "is_cid": bool(as_cid), "bindings": rows})
+        print_json({"id": id_, "is_uid": bool(as_uid), "is_cid": bool(as_cid), "bindings": rows})
     elif rows:
-        _print_rows(f"{len(rows)} binding{'s' if len(rows) != 1 else ''}", rows)
+        print_rows(f"{len(rows)} binding{'s' if len(rows) != 1 else ''}", rows)
     if not rows:
         if not json:
             Console(stderr=True).print(f"{escape(id_)} is neither a bound UID nor a CID in {path}")
@@ -222,11 +223,11 @@ def quarantine_list(
     loaded = _load(config, as_json=json)
     path = loaded.data_dir / "quarantine.db"
     if not path.exists():
-        _fail(
+        fail(
             f"no quarantine at {path}: start the gateway once, or name the right settings with --config",
             as_json=json,
         )
-    with _explained(as_json=json):
+    with explained(as_json=json):
         store = open_quarantine(path, read_only=True)
         entries = store.list(limit=limit, reason=reason or None, portal_id=portal_id or None, uid=uid or None)
         counts = store.count()
@@ -247,9 +248,9 @@ def quarantine_list(
     if json:
         for row, entry in zip(rows, entries, strict=True):
             row["event"] = _event(entry.record.body)
-        _print_json({"total": sum(counts.values()), "by_reason": counts, "entries": rows})
+        print_json({"total": sum(counts.values()), "by_reason": counts, "entries": rows})
     else:
-        _print_rows(f"{len(rows)} of {sum(counts.values())} held events", rows)
+        print_cards(f"{len(rows)} of {sum(counts.values())} held events", rows)
 
 
 def _load(config: Path, *, as_json: bool = False) -> Settings:
@@ -257,50 +258,10 @@ def _load(config: Path, *, as_json: bool = False) -> Settings:
         return settings.load(config)
     except SettingsError as error:
         if as_json:
-            _print_json({"ok": False, "problems": [problem._asdict() for problem in error.problems]})
+            print_json({"ok": False, "problems": [problem._asdict() for problem in error.problems]})
         else:
             print(error, file=sys.stderr)
         raise typer.Exit(2) from None
-
-
-class _explained:  # noqa: N801 -- reads as a word: `with _explained():`
-    """Turns what the world does to a command into a sentence and exit code 1; anything else is a fault and keeps its trace."""
-
-    def __init__(self, *, as_json: bool = False) -> None:
-        self._as_json = as_json
-
-    def __enter__(self) -> None:
-        """Begin."""
-
-    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
-        if isinstance(error, OSError):
-            what = f"{error.strerror or error}"
-            _fail(f"{what}{f': {error.filename}' if error.filename else ''}", as_json=self._as_json)
-        if type(error).__module__.startswith("gateway."):
-            hint = getattr(error, "hint", "")
-            _fail(f"{error}{f' ({hint})' if hint and hint not in str(error) else ''}", as_json=self._as_json)
-
-
-def _fail(message: str, *, code: int = 1, as_json: bool = False) -> NoReturn:
-    if as_json:
-        _print_json({"ok": False, "error": message})
-    else:
-        print(f"tracking-gateway: {message}", file=sys.stderr)
-    raise typer.Exit(code)
-
-
-def _print_json(value: Any) -> None:
-    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
-
-
-def _print_rows(title: str, rows: list[dict[str, Any]]) -> None:
-    console = Console()
-    table = Table(title=title, title_justify="left")
-    for name in rows[0] if rows else ("nothing",):
-        table.add_column(name, overflow="fold")
-    for row in rows:
-        table.add_row(*(escape(str(value if value is not None else "")) for value in row.values()))
-    console.print(table)
 
 
 def _event(body: bytes) -> Any:
@@ -318,19 +279,6 @@ def _moment(milliseconds: int) -> str:
         .isoformat(timespec="milliseconds")
         .replace("+00:00", "Z")
     )
-
-
-def _flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    rows: list[tuple[str, Any]] = []
-    for name, each in value.items():
-        if isinstance(each, dict):
-            rows += _flat(each, f"{prefix}{name}.")
-        elif isinstance(each, list) and each and isinstance(each[0], dict):
-            for index, item in enumerate(each):
-                rows += _flat(item, f"{prefix}{name}[{index}].")
-        else:
-            rows.append((prefix + name, each))
-    return rows
 
 
 def _advice(loaded: Settings) -> list[str]:

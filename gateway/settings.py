@@ -22,8 +22,8 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
     field_validator,
-    model_validator,
 )
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
@@ -156,13 +156,14 @@ class Ledger(Section):
 class Identity(Section):
     """`[identity]`: how customers are recognised."""
 
+    # Before `derive_cid_from`, whose check needs it.
+    fields: dict[str, FieldPolicy] = Field(default_factory=dict)
     cid_hash: HashName = "md5"
     derive_cid_from: tuple[str, ...] = ("email", "phone")
     verify: bool = True
     attach_known_cid: bool = True
     on_conflict: Literal["quarantine"] = "quarantine"
     default_region: str = "VN"
-    fields: dict[str, FieldPolicy] = Field(default_factory=dict)
     placeholder_cids: tuple[str, ...] = _PLACEHOLDERS
 
     @field_validator("default_region")
@@ -178,14 +179,15 @@ class Identity(Section):
     def _with_defaults(cls, value: dict[str, FieldPolicy]) -> dict[str, FieldPolicy]:
         return {"email": "hash", "phone": "hash", **value}
 
-    @model_validator(mode="after")
-    def _derive_from_fields(self) -> Identity:
-        for name in self.derive_cid_from:
-            if name not in self.field_policies:
-                known = ", ".join(self.field_policies)
-                msg = f"derive_cid_from names {name!r}, which is no identity field; write one of: {known}"
+    @field_validator("derive_cid_from")
+    @classmethod
+    def _derive_from_fields(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        known = ("email", "phone", *info.data.get("fields", ()))
+        for name in value:
+            if name not in known:
+                msg = f"{name!r} is no identity field: write some of {', '.join(dict.fromkeys(known))}"
                 raise ValueError(msg)
-        return self
+        return value
 
     @property
     def field_policies(self) -> dict[str, FieldPolicy]:

@@ -132,9 +132,7 @@
   }
 
   function writeCookie(name, value, seconds) {
-    const host = location.hostname;
     const wanted = String(settings().first_party_domain || "").replace(/^\./, "");
-    const fits = wanted && (host === wanted || host.endsWith("." + wanted));
     const write = (domain) => {
       const where = (domain && "; Domain=" + domain) + (location.protocol === "https:" ? "; Secure" : "");
       attempt(() => {
@@ -142,9 +140,10 @@
       });
       return readCookie(name) === value;
     };
-    // A cookie of the same name on another domain of this host may hide ours: then that one is overwritten as well.
-    const parents = host.split(".").map((_, i, labels) => labels.slice(i).join("."));
-    [fits ? wanted : "", "", ...parents].some(write);
+    // The browser refuses a domain that the page is not part of: then the page's own host has to do. And where a cookie
+    // of the same name on another domain hides ours, that one is overwritten as well.
+    const parents = location.hostname.split(".").map((_, i, labels) => labels.slice(i).join("."));
+    [wanted, "", ...parents].some(write);
   }
 
   // ---- Who: the UID

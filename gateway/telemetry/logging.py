@@ -178,5 +178,7 @@ def _add_local_time(_: Any, __: str, fields: MutableMapping[str, Any]) -> Mutabl
 
 def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> bytes:
     seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    fields["timestamp"] = f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{milliseconds:03d}Z"
-    return orjson.dumps(fields, default=str)
+    timestamp = f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{milliseconds:03d}Z"
+    # What a person's eye looks for comes first.
+    line = {"timestamp": timestamp, "level": fields.pop("level"), "event": fields.pop("event"), **fields}
+    return orjson.dumps(line, default=str)

@@ -33,7 +33,7 @@ class Metrics:
 
     def __init__(self) -> None:
         # A second series for each counter, for its birth, which nobody asked for.
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         events = Counter(
             "tracking_gateway_events",

@@ -1,0 +1,86 @@
+"""How commands speak: text and tables for people, one JSON document for programs, a sentence for what went wrong."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import orjson
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class explained:  # noqa: N801 -- reads as a word: `with explained():`
+    """Turns what the world does to a command into a sentence and exit code 1; anything else is a fault and keeps its trace."""
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self._as_json = as_json
+
+    def __enter__(self) -> None:
+        """Begin."""
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError):
+            what = f"{error.strerror or error}"
+            fail(f"{what}{f': {error.filename}' if error.filename else ''}", as_json=self._as_json)
+        if type(error).__module__.startswith("gateway."):
+            hint = getattr(error, "hint", "")
+            fail(f"{error}{f' ({hint})' if hint and hint not in str(error) else ''}", as_json=self._as_json)
+
+
+def fail(message: str, *, code: int = 1, as_json: bool = False) -> NoReturn:
+    """Say what went wrong, on standard error or as the JSON document, and end with this exit code."""
+    if as_json:
+        print_json({"ok": False, "error": message})
+    else:
+        sys.stderr.write(f"tracking-gateway: {message}\n")
+    raise typer.Exit(code)
+
+
+def print_json(value: Any) -> None:
+    """Print the one JSON document of a command."""
+    sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:
+    """Print a table, one row each."""
+    console = Console()
+    console.print(f"[bold]{escape(title)}[/bold]")
+    if rows:
+        table = Table(*rows[0], box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for row in rows:
+            table.add_row(*(escape(str(value)) for value in row.values()))
+        console.print(table, soft_wrap=True)
+
+
+def print_cards(title: str, cards: Sequence[dict[str, Any]]) -> None:
+    """Print a few lines each, for what is too wide for a table: the first value is the heading."""
+    console = Console()
+    console.print(f"[bold]{escape(title)}[/bold]")
+    for card in cards:
+        (_, heading), *rest = card.items()
+        console.print(f"\n[cyan]{escape(str(heading))}[/cyan]")
+        grid = Table.grid(padding=(0, 2))
+        for name, value in rest:
+            if value not in (None, ""):
+                grid.add_row(f"  [dim]{escape(name)}[/dim]", escape(str(value)))
+        console.print(grid)
+
+
+def flat(value: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    """Give nested tables as dotted keys with their values, in order."""
+    rows: list[tuple[str, Any]] = []
+    for name, each in value.items():
+        if isinstance(each, dict):
+            rows += flat(each, f"{prefix}{name}.")
+        elif isinstance(each, list) and each and isinstance(each[0], dict):
+            for index, item in enumerate(each):
+                rows += flat(item, f"{prefix}{name}[{index}].")
+        else:
+            rows.append((prefix + name, each))
+    return rows

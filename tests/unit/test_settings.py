@@ -1,0 +1,156 @@
+"""The configuration: what is read, and what a person reads when it is wrong."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from gateway import settings
+from gateway.settings_errors import SettingsError
+
+ROOT = Path(__file__).parents[2]
+PROPERTY = '[[properties]]\nportal_id = "33167"\nprop_id = "556300706"\nsite = "shop.example"\n'
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch):
+    import os
+
+    for name in [name for name in os.environ if name.startswith("TRACKING_GATEWAY_")]:
+        monkeypatch.delenv(name)
+
+
+def write(folder, text):
+    path = folder / "gateway.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problems(folder, text):
+    with pytest.raises(SettingsError) as caught:
+        settings.load(write(folder, text))
+    return {problem.key: problem for problem in caught.value.problems}
+
+
+def test_the_shipped_configuration_can_be_used():
+    """`config/gateway.toml` is right as it stands."""
+    loaded = settings.load(ROOT / "config/gateway.toml")
+    assert (loaded.server.port, loaded.properties[0].site) == (8080, "shop.example")
+
+
+def test_the_reference_shows_every_setting_with_its_default():
+    """`config/reference.toml` and the code say the same, key by key."""
+    written = tomllib.loads((ROOT / "config/reference.toml").read_text(encoding="utf-8"))
+    loaded = settings.load(ROOT / "config/reference.toml")
+    expected = settings.Settings(properties=loaded.properties).model_dump(mode="json")
+    expected["identity"]["fields"] = loaded.identity.field_policies
+    own = expected.pop("properties")[0]
+    assert set(own) == set(written.pop("properties")[0])
+    assert expected == written
+
+
+def test_the_environment_wins_over_the_file(tmp_path, monkeypatch):
+    """`TRACKING_GATEWAY_SECTION__KEY`, lists and tables as JSON."""
+    monkeypatch.setenv("TRACKING_GATEWAY_SERVER__PORT", "9999")
+    monkeypatch.setenv("TRACKING_GATEWAY_SERVER__TRUSTED_PROXIES", '["10.0.0.0/8"]')
+    monkeypatch.setenv("TRACKING_GATEWAY_DATA_DIR", "/var/lib/gateway")
+    loaded = settings.load(write(tmp_path, f'[server]\nport = 1\nhost = "0.0.0.0"\n{PROPERTY}'))
+    assert (loaded.server.port, loaded.server.host) == (9999, "0.0.0.0")
+    assert (loaded.server.trusted_proxies, loaded.data_dir) == (("10.0.0.0/8",), Path("/var/lib/gateway"))
+
+
+def test_a_value_can_stand_in_a_file(tmp_path, monkeypatch):
+    """`…__KEY_FILE` names it: the way secrets reach a container."""
+    secret = tmp_path / "url"
+    secret.write_text("https://a.cdp.asia/event\n", encoding="utf-8")
+    monkeypatch.setenv("TRACKING_GATEWAY_COLLECTOR__URL_FILE", str(secret))
+    assert settings.load(write(tmp_path, PROPERTY)).collector.url == "https://a.cdp.asia/event"
+    monkeypatch.setenv("TRACKING_GATEWAY_COLLECTOR__URL_FILE", str(tmp_path / "missing"))
+    with pytest.raises(SettingsError, match="TRACKING_GATEWAY_COLLECTOR__URL_FILE"):
+        settings.load(write(tmp_path, PROPERTY))
+
+
+def test_a_key_that_ends_in_file_is_still_a_key(tmp_path, monkeypatch):
+    """`logging.file` is no reference to a file's content."""
+    monkeypatch.setenv("TRACKING_GATEWAY_LOGGING__FILE", "/tmp/log")
+    assert settings.load(write(tmp_path, PROPERTY)).logging.file == "/tmp/log"
+
+
+def test_a_variable_of_an_unknown_section_is_refused(tmp_path, monkeypatch):
+    """A typing error in the environment is not silently ignored."""
+    monkeypatch.setenv("TRACKING_GATEWAY_SEVER__PORT", "1")
+    with pytest.raises(SettingsError, match="did you mean TRACKING_GATEWAY_SERVER__"):
+        settings.load(write(tmp_path, PROPERTY))
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "got", "hint"),
+    [
+        ("[server]\nport = 'x'", "server.port", "'x'", "valid integer"),
+        ("[server]\nport = 70000", "server.port", "70000", "less than or equal to 65535"),
+        ("[server]\nprot = 1", "server.prot", "1", "did you mean 'port'?"),
+        ("[sever]\nport = 1", "sever", "{'port': 1}", "did you mean 'server'?"),
+        (
+            "[server]\ntrusted_proxies = ['10.0.0.0/99']",
+            "server.trusted_proxies[0]",
+            "'10.0.0.0/99'",
+            "10.0.0.0/8",
+        ),
+        ("[identity]\ncid_hash = 'md6'", "identity.cid_hash", "'md6'", "'md5' or 'sha256'"),
+        ("[identity]\non_conflict = 'merge'", "identity.on_conflict", "'merge'", "'quarantine'"),
+        ("[identity]\ndefault_region = 'Vietnam'", "identity.default_region", "'Vietnam'", "two letters"),
+        ("[identity]\nderive_cid_from = ['emial']", "identity.derive_cid_from", "['emial']", "'emial' is no identity field"),
+        ("[identity.fields]\nemail = 'hsh'", "identity.fields.email", "'hsh'", "'hash'"),
+        ("[collector]\nurl = 'a.cdp.asia'", "collector.url", "'a.cdp.asia'", "https://a.cdp.asia/event"),
+        ("[collector]\ntimeout_seconds = 0", "collector.timeout_seconds", "0", "greater than 0"),
+        ("[cookies]\nlifetime_days = 4000", "cookies.lifetime_days", "4000", "400"),
+    ],
+)
+def test_a_wrong_setting_names_the_key_the_value_and_the_mend(tmp_path, text, key, got, hint):
+    """One problem for each key, in words that say what to write."""
+    found = problems(tmp_path, f"{text}\n{PROPERTY}")
+    assert key in found
+    assert got == found[key].got
+    assert hint in found[key].hint
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ('[[properties]]\nportal_id = "1"\nprop_id = "2"\n', "properties[0].site"),
+        (
+            '[[properties]]\nportal_id = "1"\nprop_id = "2"\nsite = "https://shop.example"\n',
+            "properties[0].site",
+        ),
+        (f'{PROPERTY}origins = ["https://shop.example/path"]\n', "properties[0].origins[0]"),
+        (f'{PROPERTY}redirect_hosts = ["*"]\n', "properties[0].redirect_hosts[0]"),
+        (f"{PROPERTY}{PROPERTY}", "properties"),
+        ("", "properties"),
+    ],
+)
+def test_a_wrong_property_is_named(tmp_path, text, key):
+    """Also when there is none, or the same one twice."""
+    assert key in problems(tmp_path, text)
+
+
+def test_ids_may_be_written_without_quotes(tmp_path):
+    """To a person `portal_id = 33167` means the same."""
+    text = PROPERTY.replace('"33167"', "33167")
+    assert settings.load(write(tmp_path, text)).properties[0].portal_id == "33167"
+
+
+def test_broken_toml_and_missing_files_are_explained(tmp_path):
+    """With the position, or the name that does not exist."""
+    assert "line 2" in problems(tmp_path, "[server]\nport = \n")["--config"].hint
+    with pytest.raises(SettingsError, match="name a file that exists"):
+        settings.load(tmp_path / "none.toml")
+
+
+def test_secrets_are_not_shown(tmp_path, monkeypatch):
+    """A variable that is named like a secret appears as dots."""
+    monkeypatch.setenv("TRACKING_GATEWAY_IDENTTY__HMAC_KEY", "s3cret")
+    with pytest.raises(SettingsError) as caught:
+        settings.load(write(tmp_path, PROPERTY))
+    assert "s3cret" not in str(caught.value)
