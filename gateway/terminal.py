@@ -49,18 +49,21 @@ def print_json(value: Any) -> None:
 
 def print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:
     """Print a table, one row each."""
-    console = Console()
+    # In a pipe there is no width to fit into.
+    console = Console(width=None if sys.stdout.isatty() else 240)
     console.print(f"[bold]{escape(title)}[/bold]")
     if rows:
-        table = Table(*rows[0], box=None, padding=(0, 2, 0, 0), header_style="dim")
+        table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+        for name in rows[0]:
+            table.add_column(name, overflow="fold")
         for row in rows:
             table.add_row(*(escape(str(value)) for value in row.values()))
-        console.print(table, soft_wrap=True)
+        console.print(table)
 
 
 def print_cards(title: str, cards: Sequence[dict[str, Any]]) -> None:
     """Print a few lines each, for what is too wide for a table: the first value is the heading."""
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 240)
     console.print(f"[bold]{escape(title)}[/bold]")
     for card in cards:
         (_, heading), *rest = card.items()

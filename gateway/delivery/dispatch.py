@@ -129,11 +129,8 @@ class Dispatch:
         if not self._breaker.succeeded(parcel.ticket):
             return
         self._is_gated = False
-        for waiting, timer in list(self._delayed.items()):
-            # They waited for the collector, and here it is; not so where it named a time, or refuses just these.
-            if waiting.fate is None and not waiting.is_held_back and not self._is_suspect(waiting):
-                timer.cancel()
-                self._due(waiting)
+        for waiting in list(filter(self._waits_for_collector, self._delayed)):
+            self._hasten(waiting)
         self._wake(len(self._ready))
         self._announce("closed", "the collector answers again")
 
@@ -181,7 +178,20 @@ class Dispatch:
             else:
                 self._ready.append(parcel)
         self._is_gated = False
+        if not self._ready:
+            # Else the end of an outage would be noticed only when somebody's own wait is over.
+            for parcel in filter(self._waits_for_collector, self._delayed):
+                self._hasten(parcel)
+                break
         self._wake(1)
+
+    def _waits_for_collector(self, parcel: Parcel) -> bool:
+        # Not so where the collector named a time, or refuses just this user's.
+        return parcel.fate is None and not parcel.is_held_back and not self._is_suspect(parcel)
+
+    def _hasten(self, parcel: Parcel) -> None:
+        self._delayed[parcel].cancel()
+        self._due(parcel)
 
     def _due(self, parcel: Parcel) -> None:
         del self._delayed[parcel]

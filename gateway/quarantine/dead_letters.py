@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 from gateway.events.model import QuarantineEntry
@@ -25,8 +26,8 @@ class QuarantineDeadLetters:
         """Keep a record, durably on return. Raises `QuarantineUnavailable`."""
         now_ms = int(self._clock() * 1000)
         entry = QuarantineEntry(
-            # A payload that is no record has no id: the moment tells such entries apart.
-            event_id=record.event_id or f"unreadable-{now_ms}",
+            # A payload that is no record has no id; its content tells it apart, and the same one again is the same entry.
+            event_id=record.event_id or f"unreadable-{hashlib.sha256(record.body).hexdigest()[:32]}",
             portal_id=record.portal_id,
             prop_id=record.prop_id,
             uid=record.uid,
