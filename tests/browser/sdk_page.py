@@ -52,10 +52,14 @@ class Received:
 
 @dataclass
 class FakeGateway:
-    """Records what the script sends; `port` is where."""
+    """Records what the script sends; `port` is where.
+
+    `heard` names the events whose sender was still there to hear the answer.
+    """
 
     port: int = 0
     received: list[Received] = field(default_factory=list)
+    heard: list[str] = field(default_factory=list)
     script_loads: int = 0
     preflights: int = 0
     most_at_once: int = 0
@@ -119,6 +123,11 @@ class FakeGateway:
         assert count == len(received), self.names
         return received
 
+    async def until_heard(self, count: int) -> None:
+        """Wait until so many answers have found their listener."""
+        async with asyncio.timeout(_WAIT_SECONDS), self._news:
+            await self._news.wait_for(lambda: len(self.heard) >= count)
+
     async def until_named(self, name: str) -> Received:
         """Wait for an event of this name and give it. Since events come in order, all before it have come."""
         received = await self.until(lambda all_: any(one.name == name for one in all_))
@@ -156,6 +165,10 @@ class FakeGateway:
                 self.received.append(one)
                 self._news.notify_all()
             await self._answering.wait()
+            if request.transport is not None and not request.transport.is_closing():
+                async with self._news:
+                    self.heard.append(one.name)
+                    self._news.notify_all()
         finally:
             self._at_once -= 1
         return self._with_cors(request, answer)

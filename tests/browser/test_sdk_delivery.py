@@ -223,6 +223,7 @@ async def test_leaving_the_page_sends_everything_that_waits(
     assert ["cors" if has_keepalive else "no-cors"] * 3 == modes
     sent_ids = {one.name: one.request_id for one in received}
     gateway.release()
+    await gateway.until_heard(4)
     gateway.forget()
     await visitor.goto(site.put("/two"))
     again = await gateway.until_count(5)

@@ -255,3 +255,20 @@ async def test_nonsense_calls_are_a_warning_and_never_an_error(
     assert any("track needs a category and an action" in text for text in warnings)
     assert end.body["uid"]
     await all_answered(visitor)
+
+
+async def test_a_page_that_is_only_prepared_sends_nothing_until_it_is_visited(
+    visitor: Page, gateway: FakeGateway, site: FakeSite
+):
+    """A prerendered page waits with its page view and its queue until the visitor comes."""
+    await visitor.add_init_script("Object.defineProperty(document, 'prerendering', {value: true});")
+    await visitor.goto(site.put(after="web_event.track('a', '1');"))
+    await visitor.wait_for_function("Boolean(window._cdpEventFunction && _cdpEventFunction.md5)")
+    assert await visitor.evaluate("[web_event.queue.length, document.cookie, localStorage.length]") == [
+        1,
+        "",
+        0,
+    ]
+    await visitor.evaluate("document.dispatchEvent(new Event('prerenderingchange'))")
+    await gateway.until_count(2)
+    assert gateway.names == ["pageview/view", "a/1"]
