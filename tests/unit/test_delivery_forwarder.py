@@ -144,13 +144,14 @@ def test_a_record_that_is_too_old_expires_without_being_sent():
 
 
 def test_records_expire_while_the_collector_is_down():
-    """An outage longer than the limit expires what waited, and later records are read and wait in turn."""
+    """An outage longer than the limit expires what waits, all of it at the next probe, and later records follow."""
 
     async def scenario():
         sink = FakeSink(lambda *_: DOWN)
         spool = FakeSpool([record(i, f"u{i}") for i in range(300)])
-        async with post(spool, sink=sink, max_age_seconds=3600, window=100) as running:
-            await running.until_empty(within_seconds=5 * 3600)
+        async with post(spool, sink=sink, max_age_seconds=3600, window=200) as running:
+            await running.until(lambda: len(running.dead_letters.kept) >= 150, within_seconds=3600 + 31)
+            await running.until_empty(within_seconds=600)
             assert {fate for _, fate, _ in running.journal.fates} == {"expired"}
             assert len(running.dead_letters.kept) == 300
 
@@ -320,6 +321,84 @@ def test_nothing_gives_way_in_an_outage():
             await running.until(lambda: now() >= 86_400)
             # Seven eighths of the window and, one for each probe, the scouts.
             assert (running.forwarder.held, running.dead_letters.kept) == (32, [])
+
+    simulate(scenario)
+
+
+def test_a_suspect_whose_answer_comes_in_an_outage_does_not_give_way():
+    """A record that was refused often is still not given up by a refusal that came while the breaker was open."""
+
+    async def scenario():
+        outage = 600.0
+        sink = FakeSink(
+            lambda r, _: (30.0, Retry("status 500")) if r.uid == "bad" else DOWN if now() >= outage else OK
+        )
+        spool = FakeSpool([record(0, "bad")])
+        async with post(spool, sink=sink, window=16, concurrency=4, give_way_after=3) as running:
+            for number in range(1, 30):
+                spool.add(record(number, "good"))
+                await running.until(lambda end=number * 20: now() >= end)
+            assert sink.attempts["e0"] > 3
+            await running.until(lambda: sink.sent[-1][1].uid == "bad" and now() >= outage - 15)
+            await running.until(lambda: now() >= outage)
+            spool.add(*(record(number, f"u{number}") for number in range(100, 200)))
+            await running.until(lambda: now() >= outage + 3600)
+            assert running.dead_letters.kept == []
+
+    simulate(scenario)
+
+
+def test_suspects_do_not_delay_the_end_of_an_outage():
+    """The first probe after an outage is made with a record that can succeed, however many suspects wait."""
+
+    async def scenario():
+        outage, end = 900.0, 1800.0
+        sink = FakeSink(lambda r, _: DOWN if r.uid.startswith("bad") or outage <= now() < end else OK)
+        spool = FakeSpool([record(number, f"bad{number}") for number in range(30)])
+        async with post(spool, sink=sink, window=400, concurrency=8) as running:
+            for number in range(100, 140):
+                spool.add(record(number, f"u{number}"))
+                await running.until(lambda until=(number - 99) * 20: now() >= until)
+            spool.add(*(record(number, f"u{number}") for number in range(200, 230)))
+            await running.until(lambda: now() >= outage)
+            spool.add(*(record(number, f"u{number}") for number in range(300, 330)))
+            await running.until(lambda: now() >= end)
+            assert running.forwarder.state == "open"
+            await running.until(lambda: spool.pending == 30, within_seconds=35)
+            assert running.forwarder.state == "closed"
+
+    simulate(scenario)
+
+
+def test_what_waited_for_the_collector_goes_out_when_it_is_back():
+    """When the breaker closes, records are not left to the long waits that they had collected in the outage."""
+
+    async def scenario():
+        sink = FakeSink(lambda *_: DOWN if now() < 600 else OK)
+        spool = FakeSpool([record(i, f"u{i}") for i in range(40)])
+        slow = RetryPolicy(base_seconds=50_000.0, cap_seconds=50_000.0)
+        async with post(spool, sink=sink, concurrency=16, retry=slow) as running:
+            await running.until(lambda: now() >= 600)
+            assert len(running.journal.retries) >= 16
+            await running.until_empty(within_seconds=40)
+
+    simulate(scenario)
+
+
+def test_a_time_that_the_collector_named_outlasts_the_outage():
+    """When the breaker closes, a record whose answer named a time still waits for that time."""
+
+    async def scenario():
+        named = Retry("status 429", 500.0)
+        sink = FakeSink(
+            lambda r, attempt: (0.0, named) if (r.uid, attempt) == ("held", 1) else DOWN if now() < 60 else OK
+        )
+        spool = FakeSpool([record(0, "held"), *(record(i, f"u{i}") for i in range(1, 40))])
+        async with post(spool, sink=sink) as running:
+            await running.until(lambda: spool.pending == 1, within_seconds=200)
+            await running.until_empty(within_seconds=1000)
+        assert [fate for fate in running.journal.fates if fate[0] == "e0"] == [("e0", "delivered", 2)]
+        assert sink.sent[-1][0] >= 500.0
 
     simulate(scenario)
 
