@@ -39,6 +39,10 @@ class Spool(Protocol):
         """How many durable payloads are not acknowledged yet."""
 
     @property
+    def damaged(self) -> int:
+        """How many payloads that were durable once could not be read any more, since this spool was opened."""
+
+    @property
     def available(self) -> bool:
         """Whether `append` would be taken now."""
 

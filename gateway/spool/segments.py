@@ -42,10 +42,12 @@ What a crash leaves behind
     before a discard is durable  the segment is there again and the cursor settles it, or its records come again
     ============================ ============================================================================
     So nothing acknowledged to a client is lost: its group was synced before, and its segment is deleted only after every
-    record in it was acknowledged by the reader. At most what the reader acknowledged in the last `flush_seconds` (plus one
-    flush) comes again. With one exception, all this holds for an append that failed, too: it is never given by this
-    process, nor after a restart once any later append has succeeded (its segment is fenced); only when the process ends
-    before that may its records be found and delivered.
+    record in it was acknowledged by the reader. What the reader acknowledged in the last `flush_seconds`, or while the
+    background thread was still busy with the flush or the segment before, comes again.
+
+An append that failed
+    Its payloads are never given by this process, nor after a restart once any later append has succeeded: then its segment
+    is fenced (a head holds the newest 200 fences). Only when the process ends before that may they be found and delivered.
 
 Damage
     Every record has its own CRC, every segment two heads. A record that can't be read is skipped, counted in `damaged` and
