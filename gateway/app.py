@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import re
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
@@ -26,7 +26,9 @@ from gateway.quarantine.sqlite import open_quarantine
 from gateway.sdk import script_source
 from gateway.spool.segments import open_segment_spool
 from gateway.telemetry.journal import Journal
+from gateway.telemetry.logging import describe
 from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.redaction import redact
 from gateway.web.admin import build_admin
 from gateway.web.ingest import Ingest
 from gateway.web.public import PublicServer
@@ -100,6 +102,7 @@ async def running_gateway(
     """
     metrics = Metrics()
     journal = Journal(log.logger, metrics)
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: _report_fault(journal, context))
     pipeline = Pipeline(settings)
     make_data_dir(settings.data_dir)
     async with contextlib.AsyncExitStack() as stack:
@@ -217,6 +220,13 @@ async def _keep_gauges(metrics: Metrics, running: Running, spools: list[SegmentS
         metrics.spool_pending.set(running.pending)
         metrics.spool_damaged.set(sum(spool.damaged for spool in spools))
         await asyncio.sleep(_GAUGE_SECONDS)
+
+
+def _report_fault(journal: Journal, context: dict[str, Any]) -> None:
+    """Log what went wrong in a task or callback: the exception's type and place, never its message."""
+    error = context.get("exception")
+    fields = describe(error) if isinstance(error, BaseException) else {}
+    journal.trouble("fault", message=redact(str(context.get("message", ""))), **fields)
 
 
 def _url(runner: web.BaseRunner) -> str:

@@ -164,7 +164,7 @@ class Forwarder:
             unreadable = Record("", "", "", "", 0, "", entry.payload)
             parcel = Parcel(unreadable, source, entry.position, Lane(None))
             detail = f"the spool's payload is not a record: {type(error).__name__}"
-            self._dispatch.doom(parcel, Reason.REFUSED_BY_COLLECTOR, detail)
+            self._dispatch.doom(parcel, Reason.UNREADABLE, detail)
             return
         head = self._lanes.join(record, source, entry.position)
         if head is not None:

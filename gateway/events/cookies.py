@@ -40,7 +40,7 @@ class UidCookie:
     def headers(self, prepared: Prepared, verdict: Verdict) -> tuple[tuple[str, str], ...]:
         """Give the `Set-Cookie` header of an answer (400 days, renewed with each), or none."""
         envelope, head, property_ = prepared.envelope, prepared.request.head, prepared.owner
-        if envelope.is_s2s or property_ is None or (head.origin and not property_.allows_origin(head.origin)):
+        if envelope.is_s2s or property_ is None or (head.origin and not prepared.origin_allowed):
             return ()
         has, uid = read(head.cookie), verdict.uid
         if (verdict.category, verdict.action) == ("user", "reset_anonymous_id"):

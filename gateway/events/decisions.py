@@ -27,7 +27,8 @@ class Pending(msgspec.Struct):
 class Prepared(msgspec.Struct, frozen=True):
     """A request up to the claims. `events` has a `Pending` or a `Rejection` for each event that came in.
 
-    `uid_source` says where the visitor's UID came from: `event`, `cookie` or `fresh`.
+    `uid_source` says where the visitor's UID came from: `event`, `cookie` or `fresh`. `origin_allowed`: the page that sent it
+    may read the answer.
     """
 
     request: Request
@@ -38,6 +39,7 @@ class Prepared(msgspec.Struct, frozen=True):
     is_batch: bool
     client_ip: str
     uid_source: str
+    origin_allowed: bool
 
     @property
     def claims(self) -> list[Claim]:

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     BAD_REDIRECT = "bad_redirect"
     REFUSED_BY_COLLECTOR = "refused_by_collector"
     TOO_OLD = "too_old"
+    UNREADABLE = "unreadable"
 
 
 class Fate(NamedTuple):
@@ -61,6 +62,7 @@ FATES: dict[Reason, Fate] = {
     Reason.BAD_REDIRECT: Fate(Outcome.MALFORMED, 400, "warning"),
     Reason.REFUSED_BY_COLLECTOR: Fate(Outcome.UNDELIVERABLE, 0, "error"),
     Reason.TOO_OLD: Fate(Outcome.EXPIRED, 0, "error"),
+    Reason.UNREADABLE: Fate(Outcome.UNDELIVERABLE, 0, "error"),
 }
 """The fate of each reason. `status` is 0 where no client waits for an answer."""
 

@@ -56,9 +56,8 @@ class Pipeline:
         decoded = wire.decode(request, self._shapes)
         return self._prepared(request, stamp, decoded)
 
-    def too_large(self, request: Request, stamp: Stamp, limit: int) -> tuple[Prepared, Decision]:
-        """Decide a request whose body exceeds `limit` bytes, and was therefore not read: one event, `too_large`."""
-        rejection = Rejection(Reason.TOO_LARGE, "(body)", f"is larger than {limit} bytes")
+    def unread(self, request: Request, stamp: Stamp, rejection: Rejection) -> tuple[Prepared, Decision]:
+        """Decide a request whose body could not be read (too large, broken compression): one event, rejected."""
         envelope = wire.read_envelope(wire.parse_query(request.head.query))
         prepared = self._prepared(request, stamp, wire.Decoded(envelope, [rejection]))
         return prepared, self.decide(prepared, [])
@@ -122,7 +121,11 @@ class Pipeline:
                 identified = self._identities.identify(fields, may_hold_fields=may_hold)
                 events.append(Pending(event_id, request_id, uid or fallback, fields, identified))
         client_ip = self._enricher.client_ip(head.peer, head.forwarded_for)
-        return Prepared(request, stamp, envelope, property_, events, decoded.is_batch, client_ip, source)
+        # What a page of an unknown property asks for holds nothing that others may not read, and its author should see why.
+        allowed = bool(head.origin) and (property_ is None or property_.allows_origin(head.origin))
+        return Prepared(
+            request, stamp, envelope, property_, events, decoded.is_batch, client_ip, source, allowed
+        )
 
     def _own_uid(self, fields: JsonObject) -> str | Rejection:
         """Give the UID that the event itself carries, empty when none, with no raw address in it."""
@@ -157,7 +160,7 @@ class Pipeline:
             cid=cid,
             category=fields["ec"],
             action=fields["ea"],
-            session=str(fields.get("sid", "")),
+            session=self._usable(str(fields.get("sid", ""))),
             record=record if outcome is Outcome.ACCEPTED else None,
             entry=_entry(prepared, pending, binding, rejection, record)
             if outcome is Outcome.QUARANTINED
@@ -195,7 +198,7 @@ class Pipeline:
 
     def _reply(self, prepared: Prepared, verdicts: list[Verdict]) -> Reply:
         envelope, head, property_ = prepared.envelope, prepared.request.head, prepared.owner
-        headers = replies.cross_origin(property_, head.origin)
+        headers = replies.cross_origin(head.origin, allowed=prepared.origin_allowed)
         first = verdicts[0]
         if len(verdicts) == 1 and not first.record and not first.entry and not prepared.is_batch:
             target = property_ is not None and property_.redirect_target(envelope.redirect_url) is not None

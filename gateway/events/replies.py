@@ -15,7 +15,6 @@ from gateway.events.model import Reply
 from gateway.events.outcome import FATES, Rejection
 
 if TYPE_CHECKING:
-    from gateway.events.screening import Property
     from gateway.events.wire import Envelope
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -30,12 +29,10 @@ _GIF: Headers = (("Content-Type", "image/gif"), *_ALWAYS)
 _RETRY: Headers = (("Retry-After", str(RETRY_AFTER_SECONDS)),)
 
 
-def cross_origin(property_: Property | None, origin: str) -> Headers:
-    """Give the headers that let a page of one of the property's origins read the answer, with credentials."""
-    if not origin:
-        return ()
-    if property_ is None or not property_.allows_origin(origin):
-        return (("Vary", "Origin"),)
+def cross_origin(origin: str, *, allowed: bool) -> Headers:
+    """Give the headers that let a page of this origin read the answer, with credentials, when it is allowed to."""
+    if not allowed:
+        return (("Vary", "Origin"),) if origin else ()
     return (
         ("Access-Control-Allow-Origin", origin),
         ("Access-Control-Allow-Credentials", "true"),

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote_plus, urlencode
+from urllib.parse import parse_qsl, urlencode
 
 import msgspec
 
+from gateway.events.addresses import digest
 from gateway.events.model import JsonObject
 from gateway.events.outcome import Reason, Rejection
 from gateway.events.shapes import Shapes, field_problem
@@ -26,8 +27,7 @@ RESPONSE_TYPES = frozenset({"javascript", "json", "pixel", "redirect"})
 _EVENT_TEXTS = ("uid", "aid", "cid", "sid", "ec", "ea", "en", "et")
 _EVENT_JSON = ("items", "dims", "extra", "context")
 _ENVELOPE = frozenset({"portal_id", "prop_id", "resp_type", "format", "redirect_url", "request_id"})
-_MAX_REQUEST_ID = 128
-_PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]+\Z")
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 
 
 class Envelope(msgspec.Struct, frozen=True):
@@ -164,11 +164,14 @@ def _checked(value: Any) -> JsonObject | Rejection:
 def request_id_of(envelope: Envelope, event_id: str, index: int) -> str:
     """Give the id that stays the same on every attempt: the client's own, else the event's.
 
-    Several events of one request get the client's id with their index behind it.
+    It holds only letters, digits and `_.~-`. Several events of one request get the client's id with their index behind it.
     """
     own = envelope.request_id
-    if not own or len(own) > _MAX_REQUEST_ID or not own.isprintable():
+    if not own:
         return event_id
+    if not _PLAIN_ID.match(own):
+        # It may be anything, an address too: its hash is as stable, and opaque.
+        own = digest(own, "md5")
     return own if index == 0 else f"{own}.{index}"
 
 
@@ -181,6 +184,8 @@ def query_prefix(portal_id: str, prop_id: str) -> str:
 
 
 def encode_query(prefix: str, request_id: str, carried: Mapping[str, str]) -> str:
-    """Give the collector's query string for one event: `prefix` is `query_prefix`, `carried` goes on as it came."""
-    own = request_id if request_id.isalnum() or _PLAIN_ID.match(request_id) else quote_plus(request_id)
-    return f"{prefix}{own}&{urlencode(carried)}" if carried else prefix + own
+    """Give the collector's query string for one event.
+
+    `prefix` is `query_prefix`'s answer, `request_id` that of `request_id_of`; `carried` goes on as it came.
+    """
+    return f"{prefix}{request_id}&{urlencode(carried)}" if carried else prefix + request_id

@@ -32,6 +32,7 @@ class Journal:
         """Say the fate of each event of a request, after it was kept and as its answer leaves."""
         envelope = prepared.envelope
         known = prepared.owner is not None
+        stranger = bool(prepared.request.head.origin) and not prepared.origin_allowed
         for verdict in decision.verdicts:
             self._metrics.event(verdict.outcome, verdict.reason)
             fields: dict[str, Any] = {
@@ -46,6 +47,9 @@ class Journal:
                 fields["request_id"] = redact(verdict.request_id)
                 fields["uid"] = verdict.uid
                 fields["uid_source"] = prepared.uid_source
+            if stranger:
+                # It can't read the answer, so it will send the event again: its origin is missing in the settings.
+                fields["origin_allowed"] = False
             if verdict.category:
                 fields["category"] = redact(verdict.category)
                 fields["action"] = redact(verdict.action)

@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.events.decisions import Pending
 from gateway.events.model import Binding, Stamp
+from gateway.events.outcome import Reason, Rejection
 from gateway.ledger.contract import LedgerUnavailable
 from gateway.quarantine.contract import QuarantineUnavailable
 from gateway.spool.contract import SpoolUnavailable
@@ -74,13 +75,24 @@ class Ingest:
 
     def too_large(self, request: Request) -> Reply:
         """Answer a request whose body was not read because it exceeds the bound."""
-        prepared, decision = self._pipeline.too_large(request, self._stamp(), self.max_body_bytes)
-        self._journal.decided(prepared, decision, 0.0)
-        return decision.reply
+        return self._unread(request, Reason.TOO_LARGE, f"is larger than {self.max_body_bytes} bytes")
+
+    def broken_body(self, request: Request) -> Reply:
+        """Answer a request whose body came whole but can't be unpacked."""
+        return self._unread(
+            request, Reason.BAD_JSON, "can't be unpacked: its Content-Encoding or framing is broken"
+        )
 
     def preflight(self, request: Request) -> Reply:
         """Answer a cross-origin preflight; it is no event."""
         return self._pipeline.preflight(request)
+
+    def _unread(self, request: Request, reason: Reason, detail: str) -> Reply:
+        prepared, decision = self._pipeline.unread(
+            request, self._stamp(), Rejection(reason, "(body)", detail)
+        )
+        self._journal.decided(prepared, decision, 0.0)
+        return decision.reply
 
     async def _bindings(self, prepared: Prepared) -> Sequence[Binding]:
         claims = prepared.claims

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from aiohttp import hdrs, web
+from aiohttp import ClientError, hdrs, web
 from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
@@ -103,6 +103,11 @@ class PublicServer(web.Server):
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
             return self._ingest.too_large(Request(head))
+        except ConnectionError:
+            # The client hung up in mid-body: no event came in, and nobody hears the answer.
+            return _refusal(400)
+        except (web.RequestPayloadError, ClientError):
+            return self._ingest.broken_body(Request(head))
         return await self._ingest.take(Request(head, body))
 
 

@@ -171,7 +171,7 @@ def test_a_payload_that_is_no_record_is_reported_and_blocks_nobody(payload):
             await running.until_empty()
         assert ids(sink.delivered) == ["e1", "e2"]
         ((kept, reason, detail),) = running.dead_letters.kept
-        assert (payload, "", Reason.REFUSED_BY_COLLECTOR) == (kept.body, kept.uid, reason)
+        assert (payload, "", Reason.UNREADABLE) == (kept.body, kept.uid, reason)
         assert detail.startswith("the spool's payload is not a record")
         assert [fate for _, fate, _ in running.journal.fates].count("undeliverable") == 1
 

@@ -7,9 +7,21 @@ import hashlib
 import orjson
 import pytest
 
-from gateway.events.outcome import FATES, Outcome, Reason
+from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.pipeline import Pipeline
-from tests.builders import CHROME, ORIGIN, QUERY, STAMP, decide, event, forwarded, get, make_settings, post
+from tests.builders import (
+    CHROME,
+    ORIGIN,
+    QUERY,
+    STAMP,
+    decide,
+    event,
+    forwarded,
+    get,
+    make_settings,
+    post,
+    shop_pipeline,
+)
 
 CID = hashlib.md5(b"lan@example.com").hexdigest()
 OTHER = hashlib.md5(b"binh@example.com").hexdigest()
@@ -240,7 +252,7 @@ def test_a_preflight_is_answered_for_the_propertys_origins():
 
 def test_a_body_that_was_too_large_is_one_malformed_event():
     """413, counted once."""
-    _, decision = Pipeline(make_settings()).too_large(post(b""), STAMP, 1000)
+    _, decision = shop_pipeline().unread(post(b""), STAMP, Rejection(Reason.TOO_LARGE, "(body)"))
     assert (decision.reply.status, [each.reason for each in decision.verdicts]) == (413, [Reason.TOO_LARGE])
 
 

@@ -101,7 +101,12 @@ def test_a_variable_of_an_unknown_section_is_refused(tmp_path, monkeypatch):
         ("[identity]\ncid_hash = 'md6'", "identity.cid_hash", "'md6'", "'md5' or 'sha256'"),
         ("[identity]\non_conflict = 'merge'", "identity.on_conflict", "'merge'", "'quarantine'"),
         ("[identity]\ndefault_region = 'Vietnam'", "identity.default_region", "'Vietnam'", "two letters"),
-        ("[identity]\nderive_cid_from = ['emial']", "identity.derive_cid_from", "['emial']", "'emial' is no identity field"),
+        (
+            "[identity]\nderive_cid_from = ['emial']",
+            "identity.derive_cid_from",
+            "['emial']",
+            "'emial' is no identity field",
+        ),
         ("[identity.fields]\nemail = 'hsh'", "identity.fields.email", "'hsh'", "'hash'"),
         ("[collector]\nurl = 'a.cdp.asia'", "collector.url", "'a.cdp.asia'", "https://a.cdp.asia/event"),
         ("[collector]\ntimeout_seconds = 0", "collector.timeout_seconds", "0", "greater than 0"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from urllib.parse import quote
 
 import orjson
@@ -109,9 +110,12 @@ def test_a_request_that_lacks_its_property_is_refused(query, field):
 
 def test_an_unknown_property_is_dropped():
     """What is not ours is counted as dropped, with a 403."""
-    _, decision = decide(post(event(), "portal_id=1&prop_id=2&resp_type=json"))
+    _, decision = decide(post(event(), "portal_id=1&prop_id=2&resp_type=json", origin="https://new.example"))
     assert (decision.verdicts[0].outcome, decision.verdicts[0].reason) == ("dropped", Reason.UNKNOWN_PROPERTY)
     assert decision.reply.status == 403
+    # Its page can read that: to a script an answer without permission looks like a network that is down.
+    assert ("Access-Control-Allow-Origin", "https://new.example") in decision.reply.headers
+    assert not [value for name, value in decision.reply.headers if name == "Set-Cookie"]
 
 
 def test_a_get_carries_the_same_event_as_a_post():
@@ -211,3 +215,10 @@ def test_a_form_carries_the_same_fields_and_json_in_a_forms_clothes_is_read_as_j
         decide(post(b' {"uid":"123456789","ec":"a","ea":"b","extra":{"n":1}}', content_type=form))[1]
     )
     assert (by_form["extra"]["n"], by_json["extra"]["n"]) == (1, 1)
+
+
+def test_a_request_id_that_may_be_an_address_is_replaced_by_its_hash():
+    """It stays the same on every attempt, and can stand in a log."""
+    query = QUERY + "&request_id=lan%40example.com"
+    ids = {decide(post(event(), query))[1].verdicts[0].request_id for _ in range(2)}
+    assert ids == {hashlib.md5(b"lan@example.com").hexdigest()}
