@@ -6,6 +6,7 @@ next visit), and links and images that name somebody's UID (a message that was p
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from gateway.events.decisions import Pending, Prepared, Verdict
@@ -33,6 +34,7 @@ class UidCookie:
     """Decides what an answer does to the visitor's cookie; `usable` gives a UID that may stand in one, or empty text."""
 
     def __init__(self, policy: Cookies, usable: Callable[[str], str]) -> None:
+        self._domain = lru_cache(1_024)(_domain)
         self._attributes = f"; Path=/; Max-Age={policy.lifetime_days * _SECONDS_A_DAY}"
         self._flags = f"{'; Secure' if policy.secure else ''}; SameSite=Lax"
         self._usable = usable
@@ -42,19 +44,16 @@ class UidCookie:
         envelope, head, property_ = prepared.envelope, prepared.request.head, prepared.owner
         if envelope.is_s2s or property_ is None or (head.origin and not prepared.origin_allowed):
             return ()
-        has, uid = read(head.cookie), verdict.uid
-        if (verdict.category, verdict.action) == ("user", "reset_anonymous_id"):
+        has, uid = prepared.cookie_uid, verdict.uid
+        if verdict.action == "reset_anonymous_id" and verdict.category == "user":
             uid, replaceable = self._after_reset(prepared, verdict)
-        else:
-            replaceable = {uid}
-            if prepared.uid_source == "event" and envelope.response_type in {"redirect", "pixel"}:
+            if has and has not in replaceable:
                 return ()
-        if self._usable(has) and has not in replaceable:
-            return ()
-        host = head.host.partition(":")[0].lower()
-        site = property_.site
-        # A name without a dot (localhost) is no domain that hosts could share.
-        domain = f"; Domain={site}" if "." in site and f".{host}".endswith(f".{site}") else ""
+        else:
+            from_link = prepared.uid_source == "event" and envelope.response_type in {"redirect", "pixel"}
+            if from_link or (has and has != uid):
+                return ()
+        domain = self._domain(head.host, property_.site)
         return (("Set-Cookie", f"{NAME}={uid}{self._attributes}{domain}{self._flags}"),)
 
     def _after_reset(self, prepared: Prepared, verdict: Verdict) -> tuple[str, set[str]]:
@@ -68,3 +67,9 @@ class UidCookie:
         generated, reset = extra.get("generate_uid"), extra.get("reset_uid")
         uid = (self._usable(generated) if isinstance(generated, str) else "") or prepared.stamp.fresh_uid()
         return uid, {uid, str(reset), verdict.uid}
+
+
+def _domain(host: str, site: str) -> str:
+    name = host.partition(":")[0].lower()
+    # A name without a dot (localhost) is no domain that hosts could share.
+    return f"; Domain={site}" if "." in site and f".{name}".endswith(f".{site}") else ""

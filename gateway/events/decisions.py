@@ -24,22 +24,46 @@ class Pending(msgspec.Struct):
     identified: Identified
 
 
+class Scope(msgspec.Struct, frozen=True):
+    """What a query string means for every event that comes with it, worked out once.
+
+    `problem` is why none of them can be taken; `before_id` and `behind_id` stand around the request id in the collector's
+    query string.
+    """
+
+    envelope: Envelope
+    owner: Property | None
+    problem: Rejection | None
+    before_id: str
+    behind_id: str
+
+
 class Prepared(msgspec.Struct, frozen=True):
     """A request up to the claims. `events` has a `Pending` or a `Rejection` for each event that came in.
 
-    `uid_source` says where the visitor's UID came from: `event`, `cookie` or `fresh`. `origin_allowed`: the page that sent it
+    `cookie_uid` is the usable UID of the visitor's cookie. `uid_source` says where the visitor's UID came from: `event`, `cookie` or `fresh`. `origin_allowed`: the page that sent it
     may read the answer.
     """
 
     request: Request
     stamp: Stamp
-    envelope: Envelope
-    owner: Property | None
+    scope: Scope
     events: list[Pending | Rejection]
     is_batch: bool
     client_ip: str
     uid_source: str
+    cookie_uid: str
     origin_allowed: bool
+
+    @property
+    def envelope(self) -> Envelope:
+        """What the request says about all of its events."""
+        return self.scope.envelope
+
+    @property
+    def owner(self) -> Property | None:
+        """Whose events these are, as far as we know."""
+        return self.scope.owner
 
     @property
     def claims(self) -> list[Claim]:
@@ -67,6 +91,11 @@ class Verdict(msgspec.Struct, frozen=True):
     entry: QuarantineEntry | None = None
     is_new_binding: bool = False
     identified: Identified | None = None
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether the event is to be made durable, in the spool or in the quarantine."""
+        return self.record is not None or self.entry is not None
 
     @property
     def reason(self) -> Reason:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import ipaddress
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, NamedTuple
-from urllib.parse import parse_qsl, urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_plus
 
 from ua_parser import Parser
 from ua_parser.loaders import load_lazy_builtins
@@ -42,18 +42,12 @@ _CAMPAIGN = {
     "utm_content": "content",
     "utm_id": "id",
 }
-_HAS_CAMPAIGN = re.compile(r"[?&#](?:utm_|" + "|".join(CLICK_IDS) + ")")
+_HAS_CAMPAIGN = re.compile(r"[?&](?:utm_|" + "|".join(CLICK_IDS) + ")")
+# The parameters that are looked for, wherever they stand in a query string.
+_PARAMETER = re.compile(rf"(?<=[?&])({'|'.join((*_CAMPAIGN, *CLICK_IDS))})=([^&]*)")
 _LANGUAGE = re.compile(r"[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*\Z")
 _MAX_PARAMETER = 512
 _CACHED = 8_192
-
-
-class Device(NamedTuple):
-    """A user agent, parsed, as the `context` blocks `device`, `os` and `browser`."""
-
-    device: dict[str, str]
-    os: dict[str, str]
-    browser: dict[str, str]
 
 
 class Enricher:
@@ -63,6 +57,7 @@ class Enricher:
         self._trusted = tuple(ipaddress.ip_network(each) for each in trusted_proxies)
         self._parser = Parser(Resolver(load_lazy_builtins()))
         self.device = lru_cache(_CACHED)(self._device)
+        self.locale = lru_cache(_CACHED)(_first_language)
         self._is_trusted = lru_cache(_CACHED)(self._in_trusted_network)
 
     def client_ip(self, peer: str, forwarded_for: str) -> str:
@@ -86,7 +81,10 @@ class Enricher:
     def enrich(
         self, fields: JsonObject, head: Head, *, client_ip: str, event_id: str, received_at: str
     ) -> None:
-        """Add moment, id, address, user agent, language, page, referrer, campaign and click ids, where they are absent."""
+        """Add moment, id, address, user agent, language, page, referrer, campaign and click ids, where they are absent.
+
+        The blocks that are added are shared between events: they are to be written out, not changed.
+        """
         extra = fields.setdefault("extra", {})
         extra.setdefault("event_id", event_id)
         extra.setdefault("receive_time", received_at)
@@ -97,31 +95,33 @@ class Enricher:
             context.setdefault("userAgent", head.user_agent)
         agent = context.get("userAgent")
         if isinstance(agent, str) and agent:
-            for name, block in zip(Device._fields, self.device(agent[:_MAX_PARAMETER]), strict=True):
-                if block and name not in context:
-                    context[name] = dict(block)
+            for name, block in self.device(agent[:_MAX_PARAMETER]):
+                context.setdefault(name, block)
         if "locale" not in context:
-            language = head.accept_language.partition(",")[0].partition(";")[0].strip()
-            if _LANGUAGE.match(language):
-                context["locale"] = language
+            locale = self.locale(head.accept_language[:_MAX_PARAMETER])
+            if locale:
+                context["locale"] = locale
         page = _page_url(context) or head.referer
         if head.referer and "navigation" not in context:
             context["navigation"] = {"url": head.referer}
         if page and _HAS_CAMPAIGN.search(page):
             _add_campaign(context, extra, page)
 
-    def _device(self, user_agent: str) -> Device:
+    def _device(self, user_agent: str) -> tuple[tuple[str, dict[str, str]], ...]:
+        """Give the blocks of `context` that a user agent tells, by name."""
         parsed = self._parser.parse(user_agent)
         device, system, browser = parsed.device, parsed.os, parsed.user_agent
-        return Device(
-            _filled(
-                type=_device_type(user_agent), brand=device and device.brand, model=device and device.model
+        kind = _device_type(user_agent)
+        blocks = {
+            "device": _filled(type=kind, brand=device and device.brand, model=device and device.model),
+            "os": _filled(
+                name=system and system.family, version=system and _version(system.major, system.minor)
             ),
-            _filled(name=system and system.family, version=system and _version(system.major, system.minor)),
-            _filled(
+            "browser": _filled(
                 name=browser and browser.family, version=browser and _version(browser.major, browser.minor)
             ),
-        )
+        }
+        return tuple((name, block) for name, block in blocks.items() if block)
 
     def _in_trusted_network(self, text: str) -> bool:
         try:
@@ -134,18 +134,22 @@ class Enricher:
 
 
 def _add_campaign(context: JsonObject, extra: JsonObject, page: str) -> None:
-    try:
-        query = urlsplit(page).query
-    except ValueError:
-        return
     campaign: dict[str, str] = {}
-    for name, value in parse_qsl(query, errors="replace"):
+    for name, value in _PARAMETER.findall(page.partition("#")[0]):
+        text = unquote_plus(value) if "%" in value or "+" in value else value
+        if not text:
+            continue
         if name in _CAMPAIGN:
-            campaign.setdefault(_CAMPAIGN[name], value[:_MAX_PARAMETER])
-        elif name in CLICK_IDS:
-            extra.setdefault(name, value[:_MAX_PARAMETER])
+            campaign.setdefault(_CAMPAIGN[name], text[:_MAX_PARAMETER])
+        else:
+            extra.setdefault(name, text[:_MAX_PARAMETER])
     if campaign:
         context.setdefault("campaign", campaign)
+
+
+def _first_language(accept_language: str) -> str:
+    language = accept_language.partition(",")[0].partition(";")[0].strip()
+    return language if _LANGUAGE.match(language) else ""
 
 
 def _page_url(context: JsonObject) -> str:

@@ -7,6 +7,7 @@ pipeline change in place, because each event owns the object that was freshly de
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -65,7 +66,7 @@ class Stamp(msgspec.Struct, frozen=True):
             | (0b10 << 62)
             | (random_bits & ((1 << 62) - 1))
         )
-        text = f"{value:032x}"
+        text = value.to_bytes(16, "big").hex()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
     def fresh_uid(self) -> str:
@@ -77,7 +78,12 @@ class Stamp(msgspec.Struct, frozen=True):
     def received_at(self) -> str:
         """The moment as RFC 3339 text in UTC, to the millisecond."""
         seconds, milliseconds = divmod(self.now_ms, 1000)
-        return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{milliseconds:03d}Z"
+        return f"{_second(seconds)}.{milliseconds:03d}Z"
+
+
+@lru_cache(16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
 class Claim(msgspec.Struct, frozen=True):

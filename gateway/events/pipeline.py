@@ -7,12 +7,13 @@ of a request gets exactly one `Verdict`, whatever happens: `refuse` turns verdic
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from gateway.events import cookies, replies, wire
-from gateway.events.decisions import Decision, Pending, Prepared, Verdict
+from gateway.events.decisions import Decision, Pending, Prepared, Scope, Verdict
 from gateway.events.enrichment import Enricher
 from gateway.events.identity import Identified, Identities, attach
 from gateway.events.model import QuarantineEntry, Record
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.events.model import Binding, JsonObject, Reply, Request, Stamp
     from gateway.settings import Settings
 
+_SCOPES = 1_024
 _ACCEPTED = Rejection(Reason.OK)
 _UNAVAILABLE = Rejection(Reason.UNAVAILABLE, "", "the event could not be kept; send it again")
 # What can stand in a cookie, a log line and a URL as it is. No `@`, no blank: an id is no address.
@@ -42,24 +44,41 @@ class Pipeline:
             max_batch=settings.server.max_batch,
         )
         self._properties = Properties(settings.properties)
-        self._prefixes = {
-            (each.portal_id, each.prop_id): wire.query_prefix(each.portal_id, each.prop_id)
-            for each in settings.properties
-        }
         self._identities = Identities(settings.identity)
         self._enricher = Enricher(settings.server.trusted_proxies)
         self._attach_known = settings.identity.attach_known_cid
         self._cookie = cookies.UidCookie(settings.cookies, self._usable)
+        # Pages send the same query string with every event, but for its request id.
+        self._scope_of_query = lru_cache(_SCOPES)(
+            lambda query: self._scope(wire.read_envelope(wire.parse_query(query)))
+        )
+        self._headers = lru_cache(_SCOPES)(replies.cross_origin)
+        self._allows_origin = lru_cache(_SCOPES)(_allows_origin)
 
     def prepare(self, request: Request, stamp: Stamp) -> Prepared:
         """Decode, screen and claim: find out what came, whose property it is of, and whom each event names."""
-        decoded = wire.decode(request, self._shapes)
-        return self._prepared(request, stamp, decoded)
+        head, body = request.head, request.body
+        if head.method == "POST" and not wire.is_form(head.content_type, body):
+            query, request_id = wire.split_request_id(head.query)
+            scope = self._scope_of_query(query)
+            decoded = wire.decode_body(scope.envelope, request_id, body, self._shapes)
+            if decoded.envelope is not scope.envelope:
+                scope = self._scope(decoded.envelope)
+            return self._prepared(
+                request, stamp, scope, decoded, may_hold=self._identities.mentions_fields(body)
+            )
+        parameters = wire.parse_query(head.query)
+        if head.method == "POST":
+            parameters.update(wire.parse_query(body.decode("utf-8", "replace")))
+        decoded = wire.decode_query(parameters, self._shapes)
+        return self._prepared(request, stamp, self._scope(decoded.envelope), decoded, may_hold=True)
 
     def unread(self, request: Request, stamp: Stamp, rejection: Rejection) -> tuple[Prepared, Decision]:
         """Decide a request whose body could not be read (too large, broken compression): one event, rejected."""
-        envelope = wire.read_envelope(wire.parse_query(request.head.query))
-        prepared = self._prepared(request, stamp, wire.Decoded(envelope, [rejection]))
+        query, request_id = wire.split_request_id(request.head.query)
+        scope = self._scope_of_query(query)
+        decoded = wire.Decoded(scope.envelope, request_id, [rejection])
+        prepared = self._prepared(request, stamp, scope, decoded, may_hold=True)
         return prepared, self.decide(prepared, [])
 
     def preflight(self, request: Request) -> Reply:
@@ -91,45 +110,59 @@ class Pipeline:
         for each in verdicts if verdicts is not None else prepared.events:
             if isinstance(each, Rejection):
                 refused.append(Verdict(each))
-            elif isinstance(each, Verdict) and not (each.record or each.entry):
+            elif isinstance(each, Verdict) and not each.is_kept:
                 refused.append(each)
             else:
                 refused.append(Verdict(_UNAVAILABLE, each.event_id, each.request_id, each.uid))
         return Decision(refused, self._reply(prepared, refused))
 
-    def _prepared(self, request: Request, stamp: Stamp, decoded: wire.Decoded) -> Prepared:
-        head, envelope = request.head, decoded.envelope
-        property_ = self._properties.find(envelope.portal_id, envelope.prop_id)
-        problem = _envelope_problem(envelope, property_)
-        cookie_uid = "" if envelope.is_s2s else self._usable(cookies.read(head.cookie))
-        fallback, source = (cookie_uid, "cookie") if cookie_uid else (stamp.fresh_uid(), "fresh")
-        may_hold = head.method != "POST" or self._identities.mentions_fields(request.body)
+    def _scope(self, envelope: wire.Envelope) -> Scope:
+        owner = self._properties.find(envelope.portal_id, envelope.prop_id)
+        carried = self._identities.protect_parameters(envelope.carried)
+        before_id, behind_id = wire.query_parts(envelope, carried)
+        return Scope(envelope, owner, _envelope_problem(envelope, owner), before_id, behind_id)
+
+    def _prepared(
+        self, request: Request, stamp: Stamp, scope: Scope, decoded: wire.Decoded, *, may_hold: bool
+    ) -> Prepared:
+        head = request.head
+        cookie_uid = (
+            "" if scope.envelope.is_s2s or not head.cookie else self._usable(cookies.read(head.cookie))
+        )
+        source = "cookie" if cookie_uid else "fresh"
+        fallback = ""
         events: list[Pending | Rejection] = []
         for index, fields in enumerate(decoded.events):
-            if problem is not None:
-                events.append(problem)
-            elif isinstance(fields, Rejection):
+            if scope.problem is not None:
+                events.append(scope.problem)
+                continue
+            if isinstance(fields, Rejection):
                 events.append(fields)
+                continue
+            uid = self._own_uid(fields)
+            if isinstance(uid, Rejection):
+                events.append(uid)
+                continue
+            if uid:
+                source = "event" if index == 0 else source
             else:
-                uid = self._own_uid(fields)
-                if isinstance(uid, Rejection):
-                    events.append(uid)
-                    continue
-                source = "event" if uid and index == 0 else source
-                event_id = stamp.event_id(index)
-                request_id = wire.request_id_of(envelope, event_id, index)
-                identified = self._identities.identify(fields, may_hold_fields=may_hold)
-                events.append(Pending(event_id, request_id, uid or fallback, fields, identified))
+                uid = fallback = fallback or cookie_uid or stamp.fresh_uid()
+            event_id = stamp.event_id(index)
+            request_id = wire.request_id_of(decoded.request_id, event_id, index)
+            identified = self._identities.identify(fields, may_hold_fields=may_hold)
+            events.append(Pending(event_id, request_id, uid, fields, identified))
         client_ip = self._enricher.client_ip(head.peer, head.forwarded_for)
-        # What a page of an unknown property asks for holds nothing that others may not read, and its author should see why.
-        allowed = bool(head.origin) and (property_ is None or property_.allows_origin(head.origin))
+        allowed = self._allows_origin(scope.owner, head.origin)
         return Prepared(
-            request, stamp, envelope, property_, events, decoded.is_batch, client_ip, source, allowed
+            request, stamp, scope, events, decoded.is_batch, client_ip, source, cookie_uid, allowed
         )
 
     def _own_uid(self, fields: JsonObject) -> str | Rejection:
         """Give the UID that the event itself carries, empty when none, with no raw address in it."""
-        uid = fields.get("uid", "").strip()
+        uid: str = fields.get("uid", "")
+        if _is_own_kind(uid) and fields.get("aid", uid) == uid:
+            return uid
+        uid = uid.strip()
         if not uid or self._identities.is_placeholder(uid):
             return ""
         uid = self._identities.opaque_uid(uid)
@@ -143,6 +176,8 @@ class Pipeline:
         return uid
 
     def _usable(self, uid: str) -> str:
+        if _is_own_kind(uid):
+            return uid
         return uid if uid and _UID.match(uid) and not self._identities.is_placeholder(uid) else ""
 
     def _verdict(self, prepared: Prepared, pending: Pending, binding: Binding) -> Verdict:
@@ -170,7 +205,7 @@ class Pipeline:
         )
 
     def _record(self, prepared: Prepared, pending: Pending, cid: str) -> Record:
-        fields, envelope, head = pending.fields, prepared.envelope, prepared.request.head
+        fields, envelope, head = pending.fields, prepared.scope.envelope, prepared.request.head
         fields["uid"] = pending.uid
         fields.setdefault("aid", pending.uid)
         if cid:
@@ -182,15 +217,14 @@ class Pipeline:
             event_id=pending.event_id,
             received_at=prepared.stamp.received_at,
         )
-        carried = self._identities.protect_parameters(envelope.carried)
-        prefix = self._prefixes[envelope.portal_id, envelope.prop_id]
+        scope = prepared.scope
         return Record(
             event_id=pending.event_id,
             portal_id=envelope.portal_id,
             prop_id=envelope.prop_id,
             uid=pending.uid,
             accepted_ms=prepared.stamp.now_ms,
-            query=wire.encode_query(prefix, pending.request_id, carried),
+            query=f"{scope.before_id}{pending.request_id}{scope.behind_id}",
             body=orjson.dumps(fields),
             client_ip=prepared.client_ip,
             user_agent=head.user_agent,
@@ -198,12 +232,12 @@ class Pipeline:
 
     def _reply(self, prepared: Prepared, verdicts: list[Verdict]) -> Reply:
         envelope, head, property_ = prepared.envelope, prepared.request.head, prepared.owner
-        headers = replies.cross_origin(head.origin, allowed=prepared.origin_allowed)
+        headers = self._headers(head.origin, allowed=prepared.origin_allowed)
         first = verdicts[0]
-        if len(verdicts) == 1 and not first.record and not first.entry and not prepared.is_batch:
+        if len(verdicts) == 1 and not first.is_kept and not prepared.is_batch:
             target = property_ is not None and property_.redirect_target(envelope.redirect_url) is not None
             return replies.failure(envelope, head.method, first.rejection, headers, redirect_allowed=target)
-        kept = [each for each in verdicts if each.record or each.entry]
+        kept = [each for each in verdicts if each.is_kept]
         if kept:
             headers += self._cookie.headers(prepared, kept[0])
         results = [_answer(each) for each in verdicts]
@@ -233,6 +267,16 @@ def _envelope_problem(envelope: wire.Envelope, property_: Property | None) -> Re
     return None
 
 
+def _is_own_kind(uid: str) -> bool:
+    """Tell of the commonest UIDs, decimal numbers as the CDP and this gateway make them, that there is nothing to check."""
+    return 9 <= len(uid) <= 19 and uid.isdigit() and uid.isascii() and uid[0] != "0"
+
+
+def _allows_origin(owner: Property | None, origin: str) -> bool:
+    # What a page of an unknown property asks for holds nothing that others may not read, and its author should see why.
+    return bool(origin) and (owner is None or owner.allows_origin(origin))
+
+
 def _conflict(identified: Identified, binding: Binding) -> Rejection | None:
     if identified.cid is None or binding.cid == identified.cid:
         return None
@@ -260,7 +304,7 @@ def _entry(
 
 
 def _answer(verdict: Verdict) -> dict[str, Any]:
-    if not (verdict.record or verdict.entry):
+    if not verdict.is_kept:
         return replies.error_body(verdict.rejection)
     return {
         "type": "event",

@@ -16,6 +16,20 @@ if TYPE_CHECKING:
 
 _TEXT_OR_NUMBER = ("uid", "aid", "cid", "sid")
 _TEXT = ("ec", "ea", "en", "et")
+_EXPECTED: dict[str, type] = {
+    **dict.fromkeys((*_TEXT_OR_NUMBER, *_TEXT), str),
+    "items": list,
+    "dims": dict,
+    "extra": dict,
+    "context": dict,
+}
+_WORDS = {
+    **dict.fromkeys((*_TEXT_OR_NUMBER, *_TEXT), "text"),
+    "items": "an array of objects",
+    "dims": "an object, or an array of objects",
+    "extra": "an object",
+    "context": "an object",
+}
 _MAX_TEXT = 1_024
 
 
@@ -35,8 +49,8 @@ class Shapes:
             # Of the parser's sentence only the position is given: the text around it may be an address.
             what = "the body is empty" if not text.strip() else f"not valid JSON at byte {error.pos}"
             return Rejection(Reason.BAD_JSON, name or "(body)", what)
-        # Counting bytes is an upper bound that costs next to nothing; only what exceeds it is walked.
-        if text.count(b":") > self.max_keys or text.count(b"[") + text.count(b"{") > self.max_depth:
+        # Upper bounds that cost next to nothing; only what exceeds one is walked. A key takes at least five bytes: `"":1,`.
+        if len(text) > 5 * self.max_keys or text.count(b"[") + text.count(b"{") > self.max_depth:
             return self._walk(value, name) or value
         return value
 
@@ -66,58 +80,58 @@ def field_problem(fields: JsonObject) -> Rejection | None:
 
     Numbers given as ids become text, and absent fields vanish, in place.
     """
-    for name in (*_TEXT_OR_NUMBER, *_TEXT, "items", "dims", "extra", "context"):
+    # Nearly every event passes this loop; what doesn't is looked at again, slowly, to be mended or named.
+    for name, value in fields.items():
+        expected = _EXPECTED.get(name)
+        if expected is not None and (
+            value.__class__ is not expected or (expected is str and len(value) > _MAX_TEXT)  # type: ignore[arg-type]
+        ):
+            return _mended(fields)
+    return _elements(fields) or _required(fields)
+
+
+def _mended(fields: JsonObject) -> Rejection | None:
+    for name in _EXPECTED:
         if name in fields and fields[name] is None:
             del fields[name]
     for name in _TEXT_OR_NUMBER:
         value = fields.get(name)
-        if value is None or isinstance(value, str):
-            continue
-        if isinstance(value, bool) or not isinstance(value, int):
-            return Rejection(Reason.BAD_FIELD, name, f"must be text, got {_kind(value)}")
-        if name != "sid":
+        if isinstance(value, int) and not isinstance(value, bool) and name != "sid":
             fields[name] = str(value)
-    for name in _TEXT:
+    return _types(fields) or _elements(fields) or _required(fields)
+
+
+def _types(fields: JsonObject) -> Rejection | None:
+    for name, expected in _EXPECTED.items():
         value = fields.get(name)
-        if value is not None and not isinstance(value, str):
-            return Rejection(Reason.BAD_FIELD, name, f"must be text, got {_kind(value)}")
-    for name in ("extra", "context"):
-        if name in fields and not isinstance(fields[name], dict):
-            return Rejection(Reason.BAD_FIELD, name, f"must be an object, got {_kind(fields[name])}")
-    return _lists(fields) or _required(fields)
+        if value is None or isinstance(value, expected):
+            if isinstance(value, str) and len(value) > _MAX_TEXT:
+                return Rejection(Reason.BAD_FIELD, name, f"is longer than {_MAX_TEXT} characters")
+            continue
+        is_list_of_dims = name == "dims" and isinstance(value, list)
+        is_number_of_session = name == "sid" and isinstance(value, int) and not isinstance(value, bool)
+        if not is_list_of_dims and not is_number_of_session:
+            return Rejection(Reason.BAD_FIELD, name, f"must be {_WORDS[name]}, got {_kind(value)}")
+    return None
 
 
-def _lists(fields: JsonObject) -> Rejection | None:
-    items, dims = fields.get("items"), fields.get("dims")
-    if items is not None and not isinstance(items, list):
-        return Rejection(Reason.BAD_FIELD, "items", f"must be an array of objects, got {_kind(items)}")
-    if dims is not None and not isinstance(dims, dict | list):
-        return Rejection(
-            Reason.BAD_FIELD, "dims", f"must be an object, or an array of objects, got {_kind(dims)}"
-        )
-    for name, values in (("items", items), ("dims", dims if isinstance(dims, list) else None)):
-        for index, value in enumerate(values or ()):
-            if not isinstance(value, dict):
-                return Rejection(
-                    Reason.BAD_FIELD, f"{name}[{index}]", f"must be an object, got {_kind(value)}"
-                )
+def _elements(fields: JsonObject) -> Rejection | None:
+    for name in ("items", "dims"):
+        values = fields.get(name)
+        if values.__class__ is list:
+            for index, value in enumerate(values):
+                if value.__class__ is not dict:
+                    return Rejection(
+                        Reason.BAD_FIELD, f"{name}[{index}]", f"must be an object, got {_kind(value)}"
+                    )
     return None
 
 
 def _required(fields: JsonObject) -> Rejection | None:
-    for name in ("ec", "ea"):
-        value = fields.get(name, "")
-        if not value.strip():
-            what = "event category" if name == "ec" else "event action"
-            return Rejection(
-                Reason.BAD_FIELD,
-                name,
-                f"is missing: the {what}, such as {'user' if name == 'ec' else 'sign_in'}",
-            )
-    for name in (*_TEXT_OR_NUMBER, *_TEXT):
+    for name, what in (("ec", "event category, such as user"), ("ea", "event action, such as sign_in")):
         value = fields.get(name)
-        if isinstance(value, str) and len(value) > _MAX_TEXT:
-            return Rejection(Reason.BAD_FIELD, name, f"is longer than {_MAX_TEXT} characters")
+        if not value or value.isspace():
+            return Rejection(Reason.BAD_FIELD, name, f"is missing: the {what}")
     return None
 
 

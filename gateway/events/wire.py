@@ -1,6 +1,6 @@
-"""The CDP's wire format: a request's query string and body to events, and an event to the record that is forwarded.
+"""The CDP's wire format: a request's query string and body to events, and the query string that goes to the collector.
 
-`decode` never raises on what a client sent: what can't be read comes back as a `Rejection` that names the field. It bounds
+Nothing here raises on what a client sent: what can't be read comes back as a `Rejection` that names the field. It bounds
 size, number of keys and depth before anything walks the values. The facts are the collector's public API page and the
 developer guide; see `docs/protocol.md`.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 import msgspec
 
@@ -21,12 +21,11 @@ from gateway.events.shapes import Shapes, field_problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from gateway.events.model import Request
-
 RESPONSE_TYPES = frozenset({"javascript", "json", "pixel", "redirect"})
 _EVENT_TEXTS = ("uid", "aid", "cid", "sid", "ec", "ea", "en", "et")
 _EVENT_JSON = ("items", "dims", "extra", "context")
 _ENVELOPE = frozenset({"portal_id", "prop_id", "resp_type", "format", "redirect_url", "request_id"})
+_BODY_ENVELOPE = frozenset({"portal_id", "prop_id", "request_id", "is_s2s"})
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 
 
@@ -41,15 +40,18 @@ class Envelope(msgspec.Struct, frozen=True):
     response_type: str
     explicit_type: bool
     redirect_url: str
-    request_id: str
     is_s2s: bool
     carried: dict[str, str]
 
 
 class Decoded(msgspec.Struct, frozen=True):
-    """A request after decoding: each event either its fields or the reason why it can't be read. `is_batch`: an array came."""
+    """A request after decoding: each event either its fields or the reason why it can't be read.
+
+    `request_id` is the client's own, empty when it has none. `is_batch`: an array came.
+    """
 
     envelope: Envelope
+    request_id: str
     events: list[JsonObject | Rejection]
     is_batch: bool = False
 
@@ -72,21 +74,24 @@ def parse_query(text: str) -> dict[str, str]:
     return values
 
 
-def decode(request: Request, shapes: Shapes) -> Decoded:
-    """Turn a request into its events. One that can't be read at all gives one rejection."""
-    head = request.head
-    query = parse_query(head.query)
-    if head.method == "POST":
-        is_form = head.content_type.startswith("application/x-www-form-urlencoded")
-        # `curl -d '{…}'` calls its JSON a form: what begins like JSON is read as JSON.
-        if is_form and request.body.lstrip()[:1] not in {b"{", b"["}:
-            query = {**query, **parse_query(request.body.decode("utf-8", "replace"))}
-            return _decode_query(query, shapes)
-        return _decode_body(query, request.body, shapes)
-    return _decode_query(query, shapes)
+def split_request_id(query: str) -> tuple[str, str]:
+    """Give the query string without its `request_id`, and that id, decoded.
+
+    What is left repeats from event to event, so that whoever reads it may remember what it means.
+    """
+    start = query.find("request_id=")
+    while start > 0 and query[start - 1] != "&":
+        start = query.find("request_id=", start + 1)
+    if start < 0:
+        return query, ""
+    end = query.find("&", start)
+    value = query[start + 11 : end] if end >= 0 else query[start + 11 :]
+    rest = query[:start] + (query[end + 1 :] if end >= 0 else "")
+    return rest, unquote_plus(value) if "%" in value or "+" in value else value
 
 
-def _decode_query(query: dict[str, str], shapes: Shapes) -> Decoded:
+def decode_query(query: Mapping[str, str], shapes: Shapes) -> Decoded:
+    """Turn the parameters of a GET, or of a form, into its one event."""
     fields: JsonObject = {name: query[name] for name in _EVENT_TEXTS if name in query}
     problem: Rejection | None = None
     for name in _EVENT_JSON:
@@ -98,26 +103,39 @@ def _decode_query(query: dict[str, str], shapes: Shapes) -> Decoded:
             else:
                 fields[name] = value
     envelope = read_envelope(query, _EVENT_TEXTS + _EVENT_JSON)
-    return Decoded(envelope, [problem or _checked(fields)])
+    return Decoded(envelope, query.get("request_id", ""), [problem or _checked(fields)])
 
 
-def _decode_body(query: dict[str, str], body: bytes, shapes: Shapes) -> Decoded:
-    envelope = read_envelope(query, ())
+def decode_body(envelope: Envelope, request_id: str, body: bytes, shapes: Shapes) -> Decoded:
+    """Turn the JSON body of a POST into its events, one object or an array of them.
+
+    `envelope` and `request_id` are what the query string says; the answer's envelope is another one where the body says more.
+    """
     value = shapes.parse(body, "")
-    if isinstance(value, Rejection):
-        return Decoded(envelope, [value])
     if isinstance(value, dict):
-        return Decoded(_completed(envelope, value), [_checked(value)])
+        if _BODY_ENVELOPE.isdisjoint(value):
+            return Decoded(envelope, request_id, [_checked(value)])
+        completed, own_id = _completed(envelope, request_id, value)
+        return Decoded(completed, own_id, [_checked(value)])
+    if isinstance(value, Rejection):
+        return Decoded(envelope, request_id, [value])
     if not isinstance(value, list) or not value:
-        return Decoded(
-            envelope,
-            [Rejection(Reason.BAD_FIELD, "(body)", "write one event as a JSON object, or an array of them")],
-        )
+        detail = "write one event as a JSON object, or an array of them"
+        return Decoded(envelope, request_id, [Rejection(Reason.BAD_FIELD, "(body)", detail)])
     if len(value) > shapes.max_batch:
         detail = f"an array of {len(value)} events; send at most {shapes.max_batch} at a time"
-        return Decoded(envelope, [Rejection(Reason.TOO_LARGE, "(body)", detail)])
+        return Decoded(envelope, request_id, [Rejection(Reason.TOO_LARGE, "(body)", detail)])
     first = next((each for each in value if isinstance(each, dict)), {})
-    return Decoded(_completed(envelope, first), [_checked(each) for each in value], is_batch=True)
+    completed, own_id = _completed(envelope, request_id, first)
+    return Decoded(completed, own_id, [_checked(each) for each in value], is_batch=True)
+
+
+def is_form(content_type: str, body: bytes) -> bool:
+    """Tell whether a body is a form. `curl -d '{…}'` calls its JSON one: what begins like JSON is JSON."""
+    return content_type.startswith("application/x-www-form-urlencoded") and body.lstrip()[:1] not in {
+        b"{",
+        b"[",
+    }
 
 
 def read_envelope(query: Mapping[str, str], taken: tuple[str, ...] = ()) -> Envelope:
@@ -129,13 +147,12 @@ def read_envelope(query: Mapping[str, str], taken: tuple[str, ...] = ()) -> Enve
         response_type=response_type or "javascript",
         explicit_type=bool(response_type),
         redirect_url=query.get("redirect_url", ""),
-        request_id=query.get("request_id", ""),
         is_s2s=query.get("is_s2s", "").lower() == "true",
         carried={name: value for name, value in query.items() if name not in _ENVELOPE and name not in taken},
     )
 
 
-def _completed(envelope: Envelope, fields: JsonObject) -> Envelope:
+def _completed(envelope: Envelope, request_id: str, fields: JsonObject) -> tuple[Envelope, str]:
     """Take from the body what stands there instead of in the query: some server clients send everything as one object."""
     found = {
         name: str(fields.pop(name))
@@ -144,15 +161,13 @@ def _completed(envelope: Envelope, fields: JsonObject) -> Envelope:
     }
     # A tuple, not a set: the value may be anything, also what has no hash.
     is_s2s = envelope.is_s2s or fields.get("is_s2s") in (True, "true")
-    if not found and is_s2s == envelope.is_s2s:
-        return envelope
-    return msgspec.structs.replace(
+    completed = msgspec.structs.replace(
         envelope,
         portal_id=envelope.portal_id or found.get("portal_id", ""),
         prop_id=envelope.prop_id or found.get("prop_id", ""),
-        request_id=envelope.request_id or found.get("request_id", ""),
         is_s2s=is_s2s,
     )
+    return completed, request_id or found.get("request_id", "")
 
 
 def _checked(value: Any) -> JsonObject | Rejection:
@@ -161,12 +176,11 @@ def _checked(value: Any) -> JsonObject | Rejection:
     return field_problem(value) or value
 
 
-def request_id_of(envelope: Envelope, event_id: str, index: int) -> str:
-    """Give the id that stays the same on every attempt: the client's own, else the event's.
+def request_id_of(own: str, event_id: str, index: int) -> str:
+    """Give the id that stays the same on every attempt: the client's `own`, else the event's.
 
     It holds only letters, digits and `_.~-`. Several events of one request get the client's id with their index behind it.
     """
-    own = envelope.request_id
     if not own:
         return event_id
     if not _PLAIN_ID.match(own):
@@ -175,17 +189,10 @@ def request_id_of(envelope: Envelope, event_id: str, index: int) -> str:
     return own if index == 0 else f"{own}.{index}"
 
 
-def query_prefix(portal_id: str, prop_id: str) -> str:
-    """Give the part of the collector's query string that all events of a property share.
+def query_parts(envelope: Envelope, carried: Mapping[str, str]) -> tuple[str, str]:
+    """Give what stands before and behind the request id in the collector's query string.
 
-    The collector is always asked for `json`, because nobody reads its answer but the forwarder.
+    `carried` goes on as it came. The collector is always asked for `json`, because nobody reads its answer but the forwarder.
     """
-    return f"{urlencode({'portal_id': portal_id, 'prop_id': prop_id})}&resp_type=json&format=json&request_id="
-
-
-def encode_query(prefix: str, request_id: str, carried: Mapping[str, str]) -> str:
-    """Give the collector's query string for one event.
-
-    `prefix` is `query_prefix`'s answer, `request_id` that of `request_id_of`; `carried` goes on as it came.
-    """
-    return f"{prefix}{request_id}&{urlencode(carried)}" if carried else prefix + request_id
+    ids = urlencode({"portal_id": envelope.portal_id, "prop_id": envelope.prop_id})
+    return f"{ids}&resp_type=json&format=json&request_id=", f"&{urlencode(carried)}" if carried else ""

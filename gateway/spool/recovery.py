@@ -8,6 +8,7 @@ file whose head is unreadable is set aside under another name, an unfinished wri
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -139,6 +140,8 @@ def _read_records(disk: Disk, segment: Segment, durable: tuple[int, int], damage
         last = found.records[-1]
         count, used = max(count, last.nth + 1), max(used, last.end)
         proven = max(proven, *(record.nth for record in found.records if record.is_first), 0)
+    if found.records and _sync(disk, segment) and len(found.records) == count:
+        proven = count
     rest = data[used - DATA_START :]
     if rest.strip(b"\0"):
         damage.append(
@@ -154,6 +157,19 @@ def _read_records(disk: Disk, segment: Segment, durable: tuple[int, int], damage
             disk.truncate(segment.path, used)
     _fill(segment, Fence(segment.number, count, used), proven=proven)
     return not count and not rest.strip(b"\0")
+
+
+def _sync(disk: Disk, segment: Segment) -> bool:
+    """Make durable what a killed process wrote and did not sync, before a fence or a client relies on it."""
+    try:
+        descriptor = disk.open(segment.path)
+        try:
+            disk.sync(descriptor, "segment")
+        finally:
+            os.close(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 def _settle(segments: dict[int, Segment], entries: list[Progress]) -> None:

@@ -13,6 +13,7 @@ import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TextIO
 
 import orjson
@@ -178,7 +179,12 @@ def _add_local_time(_: Any, __: str, fields: MutableMapping[str, Any]) -> Mutabl
 
 def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> bytes:
     seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    timestamp = f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}.{milliseconds:03d}Z"
+    timestamp = f"{_second(seconds)}.{milliseconds:03d}Z"
     # What a person's eye looks for comes first.
     line = {"timestamp": timestamp, "level": fields.pop("level"), "event": fields.pop("event"), **fields}
     return orjson.dumps(line, default=str)
+
+
+@lru_cache(16)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
