@@ -1,20 +1,25 @@
 """Log lines: JSON by way of structlog and orjson, or coloured text on a terminal.
 
-What always holds: a line costs the event loop microseconds, since a thread writes what has gathered every 50 ms; warnings and
-errors are written at once; the gathered lines are bounded, and what the bound throws away is counted and said; what was
-logged before `close` is written when it returns.
+What always holds: a line costs the event loop microseconds, whatever becomes of it, since a thread of its own writes what has
+gathered every 50 ms, and warnings and errors at once; the gathered lines are bounded, and what the bound or a full disk throws
+away is counted and said; a log that can't be written stops nothing else; what was logged before `close` is written when it
+returns. A line is written in one piece, so several workers may share a file or a pipe.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
+import select
+import stat
 import sys
 import threading
 import time
 from collections import deque
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import orjson
 import structlog
@@ -22,79 +27,145 @@ import structlog
 from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
+    from collections.abc import MutableMapping
     from typing import BinaryIO
 
     from gateway.settings import Logging
 
 _INTERVAL_SECONDS = 0.05
+_CLOSE_SECONDS = 5.0
 _MAX_GATHERED = 200_000
+_MAX_WRITE = 1 << 20
 _LEVELS = {"info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
 
 class LineWriter:
-    """Gathers lines and writes them from a thread of its own. It is structlog's innermost logger."""
+    """Gathers lines and writes them from a thread of its own. It is structlog's innermost logger.
 
-    def __init__(self, stream: BinaryIO) -> None:
+    `stream` is unbuffered. At most `max_lines` wait; `close` waits `close_seconds` for a stream that takes nothing.
+    """
+
+    def __init__(
+        self,
+        stream: BinaryIO,
+        *,
+        interval_seconds: float = _INTERVAL_SECONDS,
+        max_lines: int = _MAX_GATHERED,
+        close_seconds: float = _CLOSE_SECONDS,
+    ) -> None:
         self._stream = stream
+        self._interval_seconds = interval_seconds
+        self._max_lines = max_lines
+        self._close_seconds = close_seconds
+        self._max_write = _atomic_write(stream)
         self._lines: deque[bytes] = deque()
-        self._dropped = 0
-        self._lock = threading.Lock()
+        # The first is counted by those who log, the others by those who write: no count has two owners.
+        self._refused = 0
+        self._lost = 0
+        self._confessed = 0
+        self._is_torn = False
+        self._writing = threading.Lock()
+        self._wake = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def info(self, line: bytes) -> None:
         """Gather a line; it is written within 50 ms."""
-        if len(self._lines) >= _MAX_GATHERED:
-            self._dropped += 1
-        else:
+        if len(self._lines) < self._max_lines:
             self._lines.append(line)
+        else:
+            self._refused += 1
 
     def warning(self, line: bytes) -> None:
-        """Write a line, after all that were gathered before it."""
-        self._lines.append(line)
-        self.flush()
+        """Have a line written at once, after all that were gathered before it."""
+        self.info(line)
+        self._wake.set()
 
     error = warning
     critical = warning
 
     def flush(self) -> None:
         """Write everything that was gathered."""
-        with self._lock:
-            gathered = []
-            while self._lines:
-                gathered.append(self._lines.popleft())
-            if self._dropped:
-                dropped, self._dropped = self._dropped, 0
-                gathered.append(
-                    orjson.dumps({"level": "error", "event": "log_lines_dropped", "count": dropped})
-                )
-            if gathered:
-                try:
-                    self._stream.write(b"\n".join(gathered) + b"\n")
-                    self._stream.flush()
-                except (OSError, ValueError):
-                    # Nowhere to say it: a log on a full disk must not stop the events.
-                    self._dropped += len(gathered)
+        with self._writing:
+            gathered = [self._lines.popleft() for _ in range(len(self._lines))]
+            self._lost += len(gathered) - self._write(gathered)
+            missing = self._refused + self._lost - self._confessed
+            if missing:
+                fields = {"event": "log_lines_dropped", "level": "error", "count": missing}
+                self._confessed += missing * self._write([_render(None, "error", fields)])
 
     def close(self) -> None:
         """Write what is left and stop the thread."""
         self._closing.set()
-        self._thread.join(timeout=5)
-        self.flush()
+        self._wake.set()
+        self._thread.join(self._close_seconds)
+        # A stream that takes nothing now would hold the process for ever.
+        if not self._thread.is_alive():
+            self.flush()
 
     def _run(self) -> None:
-        while not self._closing.wait(_INTERVAL_SECONDS):
+        while not self._closing.is_set():
+            self._wake.wait(self._interval_seconds)
+            self._wake.clear()
             self.flush()
+
+    def _write(self, lines: list[bytes]) -> int:
+        """Write lines in pieces that the system keeps together, and give how many could be written."""
+        start = 0
+        while start < len(lines):
+            end, size = start + 1, len(lines[start]) + 1
+            while end < len(lines) and size + len(lines[end]) < self._max_write:
+                size += len(lines[end]) + 1
+                end += 1
+            try:
+                self._write_piece(b"\n".join(lines[start:end]) + b"\n")
+            except (OSError, ValueError):
+                # Nowhere to say it: a log on a full disk must not stop the events.
+                break
+            start = end
+        return start
+
+    def _write_piece(self, piece: bytes) -> None:
+        rest = memoryview(b"\n" + piece if self._is_torn else piece)
+        while rest:
+            count = self._stream.write(rest)
+            if not count:
+                raise BlockingIOError
+            # Should the rest fail, the next piece must not go on in the middle of this line.
+            self._is_torn = count < len(rest)
+            rest = rest[count:]
+
+
+def _atomic_write(stream: BinaryIO) -> int:
+    """Give how many bytes of several writers a stream keeps together: a pipe few, a file all."""
+    try:
+        is_file = stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except OSError:
+        is_file = True
+    return _MAX_WRITE if is_file else select.PIPE_BUF
 
 
 class Log:
     """The gateway's log: `logger` for those who log, `close` for the one who stops it."""
 
-    def __init__(self, logger: structlog.typing.FilteringBoundLogger, close: Callable[[], None]) -> None:
+    def __init__(
+        self, logger: structlog.typing.FilteringBoundLogger, writer: LineWriter, file: BinaryIO | None
+    ) -> None:
         self.logger = logger
-        self.close = close
+        self._writer = writer
+        self._file = file
+        self._bridge = _Bridge(logger)
+        logging.getLogger().addHandler(self._bridge)
+
+    def close(self) -> None:
+        """Write what was logged and let go of the file; what comes later goes nowhere."""
+        logging.getLogger().removeHandler(self._bridge)
+        self._writer.close()
+        if self._file is not None:
+            # A disk that is full says so once more; the lines that it cost were counted.
+            with contextlib.suppress(OSError):
+                self._file.close()
 
 
 def open_log(settings: Logging, stream: TextIO | None = None, *, worker: int | None = None) -> Log:
@@ -106,40 +177,28 @@ def open_log(settings: Logging, stream: TextIO | None = None, *, worker: int | N
     use_console = settings.format == "console" or (
         settings.format == "auto" and not settings.file and console.isatty()
     )
-    wrapper = structlog.make_filtering_bound_logger(_LEVELS[settings.level])
+    file: BinaryIO | None = None
+    if settings.file:
+        file = open(settings.file, "ab", buffering=0)  # noqa: SIM115, PTH123 -- closed by `Log.close`
+    writer = LineWriter(file or _unbuffered(console))
+    processors: list[Any] = [_add_level, _render]
     if use_console:
-        logger = structlog.wrap_logger(
-            structlog.PrintLogger(console),
-            processors=[
-                _add_level,
-                _add_local_time,
-                structlog.dev.ConsoleRenderer(colors=console.isatty(), pad_event_to=20),
-            ],
-            wrapper_class=wrapper,
-        )
-        close: Callable[[], None] = console.flush
-    else:
-        raw = open(settings.file, "ab") if settings.file else console.buffer  # noqa: SIM115, PTH123 -- closed by `close`
-        writer = LineWriter(raw)
-        logger = structlog.wrap_logger(writer, processors=[_add_level, _render], wrapper_class=wrapper)
-
-        def close() -> None:
-            writer.close()
-            if settings.file:
-                raw.close()
-
+        colours = structlog.dev.ConsoleRenderer(colors=file is None and console.isatty(), pad_event_to=20)
+        processors = [_add_level, _add_local_time, colours, _encode]
+    logger = structlog.wrap_logger(
+        writer,
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[settings.level]),
+    )
     bound: structlog.typing.FilteringBoundLogger = logger.bind(
         **({} if worker is None else {"worker": worker})
     )
-    bridge = _Bridge(bound)
-    root = logging.getLogger()
-    root.addHandler(bridge)
+    return Log(bound, writer, file)
 
-    def close_all() -> None:
-        root.removeHandler(bridge)
-        close()
 
-    return Log(bound, close_all)
+def _unbuffered(console: TextIO) -> BinaryIO:
+    console.flush()
+    return cast("BinaryIO", getattr(console.buffer, "raw", console.buffer))
 
 
 class _Bridge(logging.Handler):
@@ -153,7 +212,9 @@ class _Bridge(logging.Handler):
         """Log where a library complained, and of what type of exception."""
         fields = describe(record.exc_info[1]) if record.exc_info and record.exc_info[1] else {}
         log = self._logger.error if record.levelno >= logging.ERROR else self._logger.warning
-        log("library", library=record.name, message=redact(str(record.msg)), **fields)
+        # The template alone, and of it the first line: asyncio's messages go on with values.
+        message = redact(str(record.msg).partition("\n")[0])
+        log("library", library=record.name, message=message, **fields)
 
 
 def describe(error: BaseException) -> dict[str, str]:
@@ -170,6 +231,10 @@ def describe(error: BaseException) -> dict[str, str]:
 def _add_level(_: Any, method: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
     fields["level"] = method
     return fields
+
+
+def _encode(_: Any, __: str, line: str) -> bytes:
+    return line.encode("utf-8", "replace")
 
 
 def _add_local_time(_: Any, __: str, fields: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -9,15 +9,29 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-_EMAIL = re.compile(r"[^\s@\"'<>,;:=&?/\\]{1,64}(?:@|%40)[^\s@\"'<>,;:&?/\\]{1,255}", re.IGNORECASE)
+_SHOWN = 200
+# An address that begins in the part that is shown ends in the part that is read.
+_READ = _SHOWN + 400
 # A plus or a zero in front, then eight or more digits with the usual marks between them; longer runs are ids.
-_PHONE = re.compile(r"(?<![\w.-])(?:\+|00|0)[1-9](?:[\s().-]?\d){7,13}(?![\w-])")
+_PHONE = re.compile(r"(?P<phone>(?<![\w.-])(?:\+|%2[Bb]|00|0)[1-9](?:[\s().-]{0,3}\d){7,13}(?![\w-]))")
+# `@` as it is, full-width or small (NFKC makes one of the three), or percent-encoded, even more than once.
+_AT = r"(?:[@\uff20\ufe6b]|%(?:25){0,3}40)"
+_EMAIL = rf"(?P<email>[^\s@\"'<>,;:=&?/\\]{{1,64}}{_AT}[^\s@\"'<>,;:&?/\\]{{1,255}})"
+_EMAIL_OR_PHONE = re.compile(f"{_EMAIL}|{_PHONE.pattern}")
 
 
 @lru_cache(8_192)
 def redact(text: str) -> str:
-    """Give the text with e-mail addresses as `[email]` and phone numbers as `[phone]`; at most 200 characters of it."""
-    short = text[:200]
-    if "@" in short or "%40" in short:
-        short = _EMAIL.sub("[email]", short)
-    return _PHONE.sub("[phone]", short)
+    """Give the first 200 characters of a text, with e-mail addresses as `[email]` and phone numbers as `[phone]`.
+
+    An address that goes on behind the 200th character is found and replaced all the same: half of one is still somebody's.
+    """
+    window = text[:_READ]
+    may_hold_email = "@" in window or "%" in window or not window.isascii()
+    pieces, shown = [], 0
+    for found in (_EMAIL_OR_PHONE if may_hold_email else _PHONE).finditer(window):
+        if found.start() >= _SHOWN:
+            break
+        pieces += [window[shown : found.start()], f"[{found.lastgroup}]"]
+        shown = found.end()
+    return "".join((*pieces, window[shown:_SHOWN])) if pieces else window[:_SHOWN]
