@@ -6,6 +6,7 @@ every event that came in gets exactly one verdict, counted and logged once; no e
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from typing import TYPE_CHECKING
@@ -21,10 +22,10 @@ from gateway.spool.contract import SpoolUnavailable
 from gateway.telemetry.logging import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from gateway.events.decisions import Decision, Prepared
-    from gateway.events.model import Reply, Request
+    from gateway.events.model import QuarantineEntry, Reply, Request
     from gateway.events.pipeline import Pipeline
     from gateway.ledger.contract import Ledger
     from gateway.quarantine.contract import QuarantineStore
@@ -32,9 +33,24 @@ if TYPE_CHECKING:
     from gateway.telemetry.journal import Journal
 
 
-def fresh_stamp() -> Stamp:
-    """Give the moment and new randomness: the clock and the dice that the pure core does not have."""
-    return Stamp(time.time_ns() // 1_000_000, int.from_bytes(os.urandom(20), "big"))
+class Stamps:
+    """Gives the moment and new randomness: the clock and the dice that the pure core does not have.
+
+    Randomness comes from the operating system, two hundred stamps at a time: a system call for each would cost more than all
+    the rest of it. To be made in the process that uses it: a fork would share what was drawn.
+    """
+
+    def __init__(self) -> None:
+        self._drawn = b""
+        self._used = 0
+
+    def __call__(self) -> Stamp:
+        """Give the stamp of a request that has just come."""
+        start = self._used
+        if start >= len(self._drawn):
+            self._drawn, start = os.urandom(20 * 200), 0
+        self._used = start + 20
+        return Stamp(time.time_ns() // 1_000_000, int.from_bytes(self._drawn[start : start + 20], "big"))
 
 
 class Ingest:
@@ -49,7 +65,7 @@ class Ingest:
         journal: Journal,
         *,
         max_body_bytes: int,
-        stamp: Callable[[], Stamp] = fresh_stamp,
+        stamp: Callable[[], Stamp] | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._pipeline = pipeline
@@ -57,21 +73,89 @@ class Ingest:
         self._spool = spool
         self._quarantine = quarantine
         self._journal = journal
-        self._stamp = stamp
+        self._stamp = stamp or Stamps()
         self._pack = msgspec.msgpack.Encoder().encode
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(self, request: Request) -> Reply:
         """Take one request to its end: its events durable or refused, counted, logged. Gives the answer."""
+        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.submit(request, lambda reply: None if answered.done() else answered.set_result(reply))
+        return await answered
+
+    def submit(self, request: Request, answer: Callable[[Reply], None]) -> None:
+        """Take one request to its end, and call `answer` with the reply: once, from the loop, maybe before this returns.
+
+        It is `take` for transports that do without tasks: nearly every event needs only a look-up and an append, and the
+        append's future calls back by itself.
+        """
         started = time.perf_counter()
-        prepared = self._pipeline.prepare(request, self._stamp())
+        stamp = self._stamp()
+        try:
+            prepared = self._pipeline.prepare(request, stamp)
+        except Exception as error:  # noqa: BLE001 -- see `_refuse`
+            self._journal.trouble("not_kept", **describe(error))
+            rejection = Rejection(
+                Reason.UNAVAILABLE, "", "the event could not be read by a fault of the gateway"
+            )
+            self._answered(*self._pipeline.unread(request, stamp, rejection), started, answer)
+            return
         decision: Decision | None = None
         try:
-            decision = self._pipeline.decide(prepared, await self._bindings(prepared))
-            await self._keep(decision)
-        except Exception as error:  # noqa: BLE001 -- a fault of ours must end as a counted outcome, not as a lost event
+            bindings = self._known(prepared)
+            if bindings is not None:
+                decision = self._pipeline.decide(prepared, bindings)
+                entries, payloads = self._kept(decision)
+                if not entries:
+                    if payloads:
+                        self._append(payloads, prepared, decision, started, answer)
+                    else:
+                        self._answered(prepared, decision, started, answer)
+                    return
+        except Exception as error:  # noqa: BLE001 -- see `_refuse`
+            self._answered(prepared, self._refuse(prepared, decision, error), started, answer)
+            return
+        task = asyncio.get_running_loop().create_task(self._finish(prepared, decision, started, answer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _append(
+        self,
+        payloads: list[bytes],
+        prepared: Prepared,
+        decision: Decision,
+        started: float,
+        answer: Callable[[Reply], None],
+    ) -> None:
+        def settled(future: asyncio.Future[None]) -> None:
+            error = future.exception()
+            kept = decision if error is None else self._refuse(prepared, decision, error)
+            self._answered(prepared, kept, started, answer)
+
+        self._spool.append(payloads).add_done_callback(settled)
+
+    async def _finish(
+        self, prepared: Prepared, decision: Decision | None, started: float, answer: Callable[[Reply], None]
+    ) -> None:
+        """Go on where the ledger must bind or the quarantine must keep, which takes waiting."""
+        try:
+            if decision is None:
+                bindings = await self._ledger.bind(prepared.claims, prepared.stamp.now_ms)
+                decision = self._pipeline.decide(prepared, bindings)
+            entries, payloads = self._kept(decision)
+            if entries:
+                await self._quarantine.put(entries)
+            if payloads:
+                await self._spool.append(payloads)
+        except Exception as error:  # noqa: BLE001 -- see `_refuse`
             decision = self._refuse(prepared, decision, error)
+        self._answered(prepared, decision, started, answer)
+
+    def _answered(
+        self, prepared: Prepared, decision: Decision, started: float, answer: Callable[[Reply], None]
+    ) -> None:
         self._journal.decided(prepared, decision, (time.perf_counter() - started) * 1000)
-        return decision.reply
+        answer(decision.reply)
 
     def too_large(self, request: Request) -> Reply:
         """Answer a request whose body was not read because it exceeds the bound."""
@@ -94,23 +178,23 @@ class Ingest:
         self._journal.decided(prepared, decision, 0.0)
         return decision.reply
 
-    async def _bindings(self, prepared: Prepared) -> Sequence[Binding]:
-        claims = prepared.claims
-        if len(claims) == 1 and claims[0].cid is None:
-            # The commonest case, an event without a customer: a look-up, which needs no task switch.
-            claim = claims[0]
-            return [Binding(self._ledger.lookup(claim.portal_id, claim.uid))]
-        return await self._ledger.bind(claims, prepared.stamp.now_ms) if claims else ()
+    def _known(self, prepared: Prepared) -> list[Binding] | None:
+        """Give the bindings when look-ups are enough; `None` when a CID is to be bound. What is bound is so for ever."""
+        bindings = []
+        for claim in prepared.claims:
+            cid = self._ledger.lookup(claim.portal_id, claim.uid)
+            if cid is None and claim.cid is not None:
+                return None
+            bindings.append(Binding(cid))
+        return bindings
 
-    async def _keep(self, decision: Decision) -> None:
-        entries = [each.entry for each in decision.verdicts if each.entry is not None]
-        if entries:
-            await self._quarantine.put(entries)
-        payloads = [self._pack(each.record) for each in decision.verdicts if each.record is not None]
-        if payloads:
-            await self._spool.append(payloads)
+    def _kept(self, decision: Decision) -> tuple[list[QuarantineEntry], list[bytes]]:
+        verdicts = decision.verdicts
+        entries = [each.entry for each in verdicts if each.entry is not None]
+        return entries, [self._pack(each.record) for each in verdicts if each.record is not None]
 
-    def _refuse(self, prepared: Prepared, decision: Decision | None, error: Exception) -> Decision:
+    def _refuse(self, prepared: Prepared, decision: Decision | None, error: BaseException) -> Decision:
+        """Make of whatever broke, a full disk or a fault of ours, a counted outcome: not one event may vanish with it."""
         known = isinstance(error, LedgerUnavailable | SpoolUnavailable | QuarantineUnavailable)
         fields = {"error": type(error).__name__, "detail": str(error)} if known else describe(error)
         events = [each.event_id for each in prepared.events if isinstance(each, Pending)]
