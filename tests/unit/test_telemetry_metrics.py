@@ -1,0 +1,107 @@
+"""What is scraped: the names that dashboards and alarms are built on, and the sum over workers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+import pytest
+
+from gateway.events.outcome import FATES, Outcome, Reason
+from gateway.telemetry.metrics import Metrics, mark_process_dead, merged_exposition
+from tests.processes import ROOT
+
+# One line of a program that is a worker as far as metrics go: it counts, says so, and waits to be killed.
+WORKER = """
+import sys
+from gateway.events.outcome import Outcome, Reason
+from gateway.telemetry.metrics import Metrics
+metrics = Metrics()
+for _ in range(int(sys.argv[1])):
+    metrics.event(Outcome.ACCEPTED, Reason.OK)
+metrics.spool_pending.set(5)
+print("counted", flush=True)
+sys.stdin.read()
+"""
+ACCEPTED = 'tracking_gateway_events_total{outcome="accepted",reason="ok"}'
+PENDING = "tracking_gateway_spool_pending"
+
+
+def series(exposition):
+    """Give every series with its value."""
+    lines = exposition.decode().splitlines()
+    return {
+        line.rpartition(" ")[0]: float(line.rpartition(" ")[2]) for line in lines if not line.startswith("#")
+    }
+
+
+@pytest.fixture
+def metrics():
+    return Metrics()
+
+
+def test_every_series_exists_before_the_first_event(metrics):
+    """A rate over the first event is right, and an alarm on a series that never came can't be silent."""
+    found = series(metrics.exposition())
+    expected = {
+        f'tracking_gateway_events_total{{outcome="{fate.outcome}",reason="{reason}"}}'
+        for reason, fate in FATES.items()
+        if fate.outcome in {Outcome.ACCEPTED, Outcome.QUARANTINED, Outcome.DROPPED, Outcome.MALFORMED}
+    } | {
+        f'tracking_gateway_deliveries_total{{result="{result}"}}'
+        for result in ("delivered", "retry", "undeliverable", "expired")
+    }
+    expected |= {PENDING, "tracking_gateway_spool_damaged_records", "tracking_gateway_bindings_total"}
+    assert expected <= set(found)
+    assert {0.0} == {found[name] for name in expected}
+    assert not [name for name in found if "_created" in name]
+
+
+def test_an_event_is_counted_under_its_outcome_and_reason(metrics):
+    """One event, one step of one series."""
+    metrics.event(Outcome.QUARANTINED, Reason.CID_CONFLICT)
+    metrics.event(Outcome.QUARANTINED, Reason.CID_CONFLICT)
+    metrics.event(Outcome.MALFORMED, Reason.BAD_JSON)
+    counted = {
+        key: value for key, value in series(metrics.exposition()).items() if "events_total" in key and value
+    }
+    assert {
+        'tracking_gateway_events_total{outcome="quarantined",reason="cid_conflict"}': 2,
+        'tracking_gateway_events_total{outcome="malformed",reason="bad_json"}': 1,
+    } == counted
+
+
+def test_two_gateways_in_one_process_count_apart():
+    """Each has a registry of its own."""
+    first, second = Metrics(), Metrics()
+    first.delivery("delivered")
+    name = 'tracking_gateway_deliveries_total{result="delivered"}'
+    assert (1, 0) == (series(first.exposition())[name], series(second.exposition())[name])
+
+
+async def test_the_sum_over_workers_keeps_the_counts_of_one_that_was_killed(tmp_path):
+    """Its events happened; what it had waiting is no longer its own, so its gauges leave the sum."""
+    workers = []
+    for count in (3, 4):
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-c", WORKER, str(count),
+            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        workers.append(process)
+    try:
+        for process in workers:
+            assert b"counted\n" == await process.stdout.readline()
+        both = series(merged_exposition(str(tmp_path)))
+        assert (7, 10) == (both[ACCEPTED], both[PENDING])
+        workers[0].kill()
+        await workers[0].wait()
+        mark_process_dead(workers[0].pid, str(tmp_path))
+        left = series(merged_exposition(str(tmp_path)))
+        assert (7, 5) == (left[ACCEPTED], left[PENDING])
+    finally:
+        for process in workers:
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
