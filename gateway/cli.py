@@ -21,7 +21,7 @@ from gateway.settings_errors import SettingsError
 from gateway.terminal import explained, fail, flat, print_cards, print_json, print_rows
 
 if TYPE_CHECKING:
-    from gateway.settings import Settings
+    from gateway.settings import Property, Settings
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -52,7 +52,15 @@ _DEFAULT_CONFIG = Path("config/gateway.toml")
 
 def main() -> None:
     """Run the command line."""
-    app()
+    if "--json" not in sys.argv:
+        app()
+    try:
+        code = app(standalone_mode=False)
+    except typer.TyperException as error:
+        # A wrong argument, too, is said in the form that was asked for.
+        print_json({"ok": False, "error": error.format_message()})
+        code = 2
+    sys.exit(code)
 
 
 def _version(*, value: bool) -> None:
@@ -88,15 +96,18 @@ def serve(
     """
     from gateway import server  # noqa: PLC0415 -- the parts take half a second to import; `--help` need not wait
 
+    if worker:
+        index, report_fd, listener_fd = (int(part) for part in worker.split(":"))
+        with explained():
+            server.work(
+                settings.Settings(**orjson.loads(sys.stdin.buffer.read())), index, report_fd, listener_fd
+            )
+        return
     loaded = _load(config)
     if json:
         loaded = loaded.model_copy(update={"logging": loaded.logging.model_copy(update={"format": "json"})})
     with explained():
-        if worker:
-            index, report_fd, listener_fd = (int(part) for part in worker.split(":"))
-            server.work(loaded, index, report_fd, listener_fd)
-        else:
-            server.serve(loaded, config)
+        server.serve(loaded)
 
 
 @app.command()
@@ -118,7 +129,7 @@ def demo(
     from gateway import demo as demonstration  # noqa: PLC0415 -- see `serve`
 
     ports = demonstration.Ports(gateway=port, collector=collector_port, shop=shop_port, admin=admin_port)
-    with explained():
+    with explained(as_json=json):
         demonstration.run(ports, data_dir, as_json=json)
 
 
@@ -133,7 +144,7 @@ def check(config: ConfigOption = _DEFAULT_CONFIG, json: JsonOption = False) -> N
         print_json({"ok": True, "settings": loaded.model_dump(mode="json")})
         return
     console = Console()
-    table = Table("setting", "value", title=f"{config} can be used", title_justify="left")
+    table = Table("setting", "value", title=f"{escape(str(config))} can be used", title_justify="left")
     for key, value in flat(loaded.model_dump(mode="json")):
         table.add_row(key, escape(str(value)))
     console.print(table)
@@ -145,6 +156,7 @@ def check(config: ConfigOption = _DEFAULT_CONFIG, json: JsonOption = False) -> N
 def snippet(
     config: ConfigOption = _DEFAULT_CONFIG,
     prop_id: Annotated[str, typer.Option(help="Which property, when there are several.")] = "",
+    portal_id: Annotated[str, typer.Option(help="Which portal, when two have a property of that id.")] = "",
     url: Annotated[
         str, typer.Option(help="Where browsers reach the gateway, instead of `server.public_url`.")
     ] = "",
@@ -157,16 +169,13 @@ def snippet(
     from gateway.sdk import snippet as make_snippet  # noqa: PLC0415 -- see `serve`
 
     loaded = _load(config, as_json=json)
-    chosen = [each for each in loaded.properties if prop_id in {"", each.prop_id}]
-    if len(chosen) != 1:
-        known = ", ".join(each.prop_id for each in loaded.properties)
-        fail(f"--prop-id {prop_id or 'is needed'}: write one of {known}", code=2, as_json=json)
-    property_ = chosen[0]
+    property_ = _chosen(loaded, prop_id, portal_id, as_json=json)
     base = url or loaded.server.public_url or f"https://track.{property_.site}"
     try:
         text = make_snippet(base.rstrip("/"), property_.portal_id, property_.prop_id, site=property_.site)
     except ValueError as error:
-        fail(f"--url: {error}", code=2, as_json=json)
+        source = "--url" if url else "server.public_url"
+        fail(f"{source}: {str(error).removeprefix('base_url: ')}", code=2, as_json=json)
     if json:
         print_json({"prop_id": property_.prop_id, "script": f"{base.rstrip('/')}/insight.js", "html": text})
     else:
@@ -262,6 +271,22 @@ def _load(config: Path, *, as_json: bool = False) -> Settings:
         else:
             print(error, file=sys.stderr)
         raise typer.Exit(2) from None
+
+
+def _chosen(loaded: Settings, prop_id: str, portal_id: str, *, as_json: bool) -> Property:
+    """Give the one property that the options mean, or say which there are."""
+    chosen = [
+        each
+        for each in loaded.properties
+        if prop_id in {"", each.prop_id} and portal_id in {"", each.portal_id}
+    ]
+    if len(chosen) == 1:
+        return chosen[0]
+    known = ", ".join(
+        f"--prop-id {each.prop_id} --portal-id {each.portal_id}" for each in chosen or loaded.properties
+    )
+    what = "several properties are meant" if chosen else "there is no such property"
+    return fail(f"{what}: write one of {known}", code=2, as_json=as_json)
 
 
 def _event(body: bytes) -> Any:

@@ -6,6 +6,8 @@ Nothing leaves the machine, no account is needed, and the data goes with the pro
 from __future__ import annotations
 
 import contextlib
+import errno
+import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -44,7 +46,7 @@ class PortTaken(Exception):
     """A port of the demo is in use: which one, and the option that changes it."""
 
     def __init__(self, port: int, option: str) -> None:
-        super().__init__(f"port {port} is taken by another program; choose another with {option}")
+        super().__init__(f"port {port} is taken; choose another with {option}")
         self.port = port
         self.option = option
 
@@ -92,9 +94,12 @@ async def running_demo(ports: Ports, data_dir: Path) -> AsyncIterator[Addresses]
         try:
             running = await stack.enter_async_context(running_gateway(loaded, log))
         except OSError as error:
-            taken = str(ports.admin) if str(ports.admin) in str(error) else str(ports.gateway)
-            option = "--admin-port" if taken == str(ports.admin) else "--port"
-            raise PortTaken(int(taken), option) from error
+            if error.errno != errno.EADDRINUSE:
+                raise
+            # The event loop's message has the address in it, as ('127.0.0.1', 9090); port 0 is never taken.
+            is_admin = re.search(rf", {ports.admin}[,)]", str(error)) is not None
+            port, option = (ports.admin, "--admin-port") if is_admin else (ports.gateway, "--port")
+            raise PortTaken(port, option) from error
         gateway, admin = (_named(url) for url in (running.public_url, running.admin_url))
         shop = await _site(
             stack, lambda: build_shop(gateway, collector, PORTAL_ID, PROP_ID), ports.shop, "--shop-port"
@@ -127,6 +132,8 @@ async def _site(
     try:
         await web.TCPSite(runner, _HOST, port).start()
     except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
         raise PortTaken(port, option) from error
     return f"http://{_HOST}:{runner.addresses[0][1]}"
 
