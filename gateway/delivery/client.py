@@ -5,6 +5,8 @@ holds:
 
 - at most `max_connections` are open, and at most as many sends are under way; the others wait for their turn inside their
   own time limit;
+- each turn that was taken is given back or passed on when its exchange concludes, and an exchange concludes exactly once,
+  unless it was abandoned;
 - `timeout_seconds` bounds the whole attempt: the wait for a turn, name, connection, TLS, request and answer. One timer
   serves all connections, so a limit may be exceeded by a tenth;
 - a server may close a kept connection in the instant a request leaves on it. When it did so before any byte of an answer,
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.answers import Fault, judge
 from gateway.delivery.contract import Retry, Verdict
-from gateway.delivery.http1 import Connection
+from gateway.delivery.http1 import Connection, Exchange
 from gateway.delivery.target import Target
 
 if TYPE_CHECKING:
@@ -34,8 +36,14 @@ if TYPE_CHECKING:
     from gateway.events.model import Record
 
 
+_CLOSED = "the client is closed"
+
+
 class CollectorClient:
-    """A `Sink` that posts records to a collector's url. To be made and used in one event loop."""
+    """A `Sink` that posts records to a collector's url. To be made and used in one event loop.
+
+    No task wakes for a record: the bytes of an answer call the connection, which calls the client, which calls `done`.
+    """
 
     def __init__(
         self,
@@ -59,7 +67,9 @@ class CollectorClient:
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._loop = asyncio.get_running_loop()
-        self._turns = asyncio.Semaphore(max_connections)
+        self._turns = max_connections
+        self._waiting: deque[Exchange] = deque()
+        self._connecting: dict[Exchange, asyncio.Task[None]] = {}
         self._idle: deque[Connection] = deque()
         self._open: set[Connection] = set()
         self._tick_seconds = min(timeout_seconds, idle_seconds) / 10
@@ -72,34 +82,46 @@ class CollectorClient:
         """How many connections are open, idle ones included."""
         return len(self._open)
 
-    async def send(self, record: Record) -> Verdict:
-        """Post a record once and give the verdict on it; a cancelled call closes its connection."""
+    def post(self, record: Record, done: Callable[[Verdict], None]) -> None:
+        """Begin to post a record once; `done` gets the verdict on it, once and later."""
         if self._is_closed:
-            return Retry("the client is closed")
+            self._loop.call_soon(done, Retry(_CLOSED))
+            return
         # The loop's clock is coarse and stands still within a turn of uvloop: good for limits, not for durations.
-        start = time.perf_counter()
         deadline = self._loop.time() + self._timeout
-        if self._turns.locked():
-            try:
-                async with asyncio.timeout_at(deadline):
-                    await self._turns.acquire()
-            except TimeoutError:
-                return Retry("timeout: no free connection")
+        exchange = Exchange(self._target.render(record), done, time.perf_counter(), deadline)
+        if self._turns:
+            self._turns -= 1
+            self._begin(exchange)
         else:
-            await self._turns.acquire()
-        try:
-            result = await self._exchange(self._target.render(record), deadline)
-        finally:
-            self._turns.release()
-        if isinstance(result, Fault):
-            return Retry(result.cause)
-        return judge(result, (time.perf_counter() - start) * 1000, self._clock())
+            self._waiting.append(exchange)
+            self._keep_time()
+
+    def abandon(self) -> None:
+        """Break off what is under way or waits: its connections are closed, and its `done` is never called."""
+        self._waiting.clear()
+        for task in self._connecting.values():
+            task.cancel()
+        self._turns += len(self._connecting)
+        self._connecting.clear()
+        for connection in list(self._open):
+            if connection.is_busy:
+                # An answer that still comes must not meet the next record.
+                connection.drop()
+                self._turns += 1
 
     async def close(self) -> None:
-        """Close every connection; sends that are under way report `Retry`."""
+        """Close every connection; what is under way is reported as `Retry`."""
         self._is_closed = True
+        while self._waiting:
+            self._tell(self._waiting.popleft(), Fault(_CLOSED))
+        connecting, self._connecting = self._connecting, {}
+        for exchange, task in connecting.items():
+            task.cancel()
+            self._conclude(exchange, Fault(_CLOSED))
         for connection in list(self._open):
-            connection.abort("the client is closed")
+            connection.abort(_CLOSED)
+        await asyncio.gather(*connecting.values(), return_exceptions=True)
         if self._open:
             self._emptied.clear()
             await self._emptied.wait()
@@ -107,45 +129,62 @@ class CollectorClient:
             self._timer.cancel()
             self._timer = None
 
-    async def _exchange(self, request: bytes, deadline: float) -> Answer | Fault:
-        connection = self._kept()
-        while True:
-            if connection is None:
-                fresh = await self._connect(deadline)
-                if isinstance(fresh, Fault):
-                    return fresh
-                connection = fresh
-            try:
-                result = await connection.exchange(request, deadline)
-            except BaseException:
-                # Cancelled: an answer that still comes must not meet the next record.
-                connection.abort()
-                raise
-            if connection.is_usable:
-                connection.idle_since = self._loop.time()
-                self._idle.append(connection)
-                return result
-            connection.close()
-            if not (isinstance(result, Fault) and result.is_stale):
-                return result
-            # Only a kept connection is ever stale, so this turns once at most.
-            connection = None
+    # One attempt, from its turn to its verdict.
 
-    def _kept(self) -> Connection | None:
+    def _begin(self, exchange: Exchange) -> None:
         idle = self._idle
         while idle:
             connection = idle.pop()
             if connection.is_usable:
-                return connection
-        return None
+                connection.begin(exchange)
+                return
+        self._connect(exchange)
 
-    async def _connect(self, deadline: float) -> Connection | Fault:
+    def _finished(self, connection: Connection, exchange: Exchange, result: Answer | Fault) -> None:
+        if connection.is_usable:
+            connection.idle_since = self._loop.time()
+            self._idle.append(connection)
+        else:
+            connection.close()
+            if isinstance(result, Fault) and result.is_stale and not self._is_closed:
+                # Only a kept connection is ever stale, so this happens once at most.
+                self._connect(exchange)
+                return
+        self._conclude(exchange, result)
+
+    def _conclude(self, exchange: Exchange, result: Answer | Fault) -> None:
+        if self._waiting:
+            self._begin(self._waiting.popleft())
+        else:
+            self._turns += 1
+        self._tell(exchange, result)
+
+    def _tell(self, exchange: Exchange, result: Answer | Fault) -> None:
+        if isinstance(result, Fault):
+            exchange.done(Retry(result.cause))
+        else:
+            duration_ms = (time.perf_counter() - exchange.start) * 1000
+            exchange.done(judge(result, duration_ms, self._clock()))
+
+    def _connect(self, exchange: Exchange) -> None:
+        self._connecting[exchange] = self._loop.create_task(self._begin_anew(exchange))
+
+    async def _begin_anew(self, exchange: Exchange) -> None:
+        # Cancelled by whoever has taken the exchange over.
+        fresh = await self._open_connection(exchange.deadline)
+        del self._connecting[exchange]
+        if isinstance(fresh, Fault):
+            self._conclude(exchange, fresh)
+        else:
+            fresh.begin(exchange)
+
+    async def _open_connection(self, deadline: float) -> Connection | Fault:
         target = self._target
         limit = min(deadline, self._loop.time() + self._connect_timeout)
         try:
             async with asyncio.timeout_at(limit):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(self._loop, self._forget),
+                    lambda: Connection(self._finished, self._forget),
                     target.host,
                     target.port,
                     ssl=self._ssl,
@@ -155,16 +194,12 @@ class CollectorClient:
             return Fault("timeout: not connected in time")
         except ssl.SSLError as error:
             return Fault(f"TLS: {error.reason or type(error).__name__}")
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - whatever a resolver or a transport raises, the attempt has failed
             return Fault(f"not connected: {type(error).__name__}")
-        if self._is_closed:
-            connection.abort()
-            return Fault("the client is closed")
         if not connection.is_usable:
             return Fault("connection closed")
         self._open.add(connection)
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._tick_seconds, self._tick)
+        self._keep_time()
         return connection
 
     def _forget(self, connection: Connection) -> None:
@@ -172,12 +207,21 @@ class CollectorClient:
         if not self._open:
             self._emptied.set()
 
+    def _keep_time(self) -> None:
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._tick_seconds, self._tick)
+
     def _tick(self) -> None:
         now = self._loop.time()
+        # First those that wait: an aborted one gives its turn to the next of them.
+        while self._waiting and self._waiting[0].deadline <= now:
+            self._tell(self._waiting.popleft(), Fault("timeout: no free connection"))
         for connection in list(self._open):
             if connection.deadline <= now:
                 connection.abort("timeout: no answer in time")
         idle = self._idle
         while idle and (idle[0].idle_since <= now - self._idle_seconds or not idle[0].is_usable):
             idle.popleft().close()
-        self._timer = self._loop.call_later(self._tick_seconds, self._tick) if self._open else None
+        self._timer = None
+        if self._open or self._waiting:
+            self._keep_time()

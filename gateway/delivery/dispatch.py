@@ -1,7 +1,7 @@
 """What may be done next: the queues between reading and sending, and the gate that the breaker keeps.
 
 What always holds: a parcel is in exactly one place: its lane (waiting behind the head), `ready` (may be sent), `doomed` (for
-the dead letters, which need no collector), `delayed` (a timer runs), or in a worker's hands. While the gate is closed
+the dead letters, which need no collector), `delayed` (a timer runs), or in the forwarder's hands. While the gate is closed
 nothing leaves `ready`; it opens for a single parcel when a probe is due, and for all when the probe was answered.
 """
 
@@ -27,10 +27,11 @@ _SUSPECT_AFTER = 3
 class Dispatch:
     """The queues of one forwarder.
 
-    `clock` gives Unix time in seconds, `scout` asks for a fresh record, `report` takes faults of others' code.
+    `clock` gives Unix time in seconds, `wake` says that `next` may have something, `scout` asks for a fresh record, `report`
+    takes faults of others' code.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts and its limits, all passed in
         self,
         loop: asyncio.AbstractEventLoop,
         breaker: Breaker,
@@ -39,6 +40,7 @@ class Dispatch:
         max_age_seconds: float,
         clock: Callable[[], float],
         rng: random.Random,
+        wake: Callable[[], None],
         scout: Callable[[], None],
         report: Callable[[str, Exception], None],
     ) -> None:
@@ -48,29 +50,28 @@ class Dispatch:
         self._max_age_ms = max_age_seconds * 1000
         self._clock = clock
         self._rng = rng
+        self._wake = wake
         self._scout = scout
         self._report = report
         self._ready: deque[Parcel] = deque()
         self._doomed: deque[Parcel] = deque()
         self._delayed: dict[Parcel, asyncio.TimerHandle] = {}
-        self._sleepers: list[asyncio.Future[None]] = []
         self._probe_timer: asyncio.TimerHandle | None = None
         self._is_gated = False
         self._is_closed = False
 
     @property
     def has_ready(self) -> bool:
-        """Whether a record waits for nothing but a worker or the breaker."""
+        """Whether a record waits for nothing but its turn or the breaker."""
         return bool(self._ready)
 
     def close(self) -> None:
-        """Stop every timer and wake every sleeper; what is queued stays where it is."""
+        """Stop every timer; what is queued stays where it is."""
         self._is_closed = True
         for timer in self._delayed.values():
             timer.cancel()
         if self._probe_timer is not None:
             self._probe_timer.cancel()
-        self._wake(len(self._sleepers))
 
     # Coming and going.
 
@@ -81,13 +82,13 @@ class Dispatch:
             return
         self._ready.append(parcel)
         if not self._is_gated:
-            self._wake(1)
+            self._wake()
 
     def doom(self, parcel: Parcel, reason: Reason, detail: str) -> None:
         """Queue a parcel for the dead letters."""
         parcel.fate = (reason, detail)
         self._doomed.append(parcel)
-        self._wake(1)
+        self._wake()
 
     def delay(self, parcel: Parcel, seconds: float) -> None:
         """Queue a parcel again after so many seconds."""
@@ -116,12 +117,6 @@ class Dispatch:
             parcel.ticket = ticket
             return parcel
 
-    def sleeper(self) -> asyncio.Future[None]:
-        """Give a future that is done when there may be something to do."""
-        sleeper: asyncio.Future[None] = self._loop.create_future()
-        self._sleepers.append(sleeper)
-        return sleeper
-
     # What the collector did.
 
     def answered(self, parcel: Parcel) -> None:
@@ -131,7 +126,7 @@ class Dispatch:
         self._is_gated = False
         for waiting in list(filter(self._waits_for_collector, self._delayed)):
             self._hasten(waiting)
-        self._wake(len(self._ready))
+        self._wake()
         self._announce("closed", "the collector answers again")
 
     def refused(self, parcel: Parcel, verdict: Retry, deliveries: int) -> None:
@@ -183,7 +178,7 @@ class Dispatch:
             for parcel in filter(self._waits_for_collector, self._delayed):
                 self._hasten(parcel)
                 break
-        self._wake(1)
+        self._wake()
 
     def _waits_for_collector(self, parcel: Parcel) -> bool:
         # Not so where the collector named a time, or refuses just this user's.
@@ -199,7 +194,7 @@ class Dispatch:
             self.offer(parcel)
         else:
             self._doomed.append(parcel)
-            self._wake(1)
+            self._wake()
 
     def _is_fresh(self, parcel: Parcel) -> bool:
         return parcel.attempts == 0 and parcel.lane.refusals == 0
@@ -212,14 +207,6 @@ class Dispatch:
 
     def _expire(self, parcel: Parcel) -> None:
         self.doom(parcel, Reason.TOO_OLD, f"not delivered in time; attempts: {parcel.attempts}")
-
-    def _wake(self, count: int) -> None:
-        sleepers = self._sleepers
-        while count > 0 and sleepers:
-            sleeper = sleepers.pop()
-            if not sleeper.done():
-                sleeper.set_result(None)
-                count -= 1
 
     def _announce(self, name: BreakerState, cause: str) -> None:
         try:

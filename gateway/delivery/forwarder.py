@@ -26,8 +26,8 @@ Who blocks whom
     backlog is never given up; it takes the time of one send after the other, and those behind it in the spool wait with it.
 
 Costs
-    No task and no timer for a record that goes well: `concurrency` workers take from one queue, and sleep when it is
-    empty. Timers exist for records in retry alone.
+    No task, no future and no timer for a record that goes well: a verdict is a call, and the call that frees a place takes the
+    next record and posts it. Timers exist for records in retry alone, tasks for those on their way to the dead letters.
 """
 
 from __future__ import annotations
@@ -35,11 +35,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.delivery.contract import Retry, Undeliverable, Verdict
+from gateway.delivery.contract import Delivered, Retry, Verdict
 from gateway.delivery.dispatch import Dispatch
 from gateway.delivery.lanes import Lane, Lanes, Parcel, Source
 from gateway.delivery.retry import Breaker, RetryPolicy
@@ -95,13 +96,17 @@ class Forwarder:
             max_age_seconds=max_age_seconds,
             clock=clock,
             rng=self._rng,
+            wake=self._wake,
             scout=self._scout,
             report=self._report,
         )
         self._deliveries = 0
         self._is_stopping = False
         self._readers: list[asyncio.Task[None]] = []
-        self._workers: list[asyncio.Task[None]] = []
+        self._free = concurrency
+        self._pumping: asyncio.Handle | None = None
+        self._drained: asyncio.Future[None] | None = None
+        self._burials: set[asyncio.Task[None]] = set()
 
     @property
     def held(self) -> int:
@@ -115,23 +120,27 @@ class Forwarder:
 
     def start(self) -> None:
         """Begin to read and to send."""
-        self._workers = [self._loop.create_task(self._work()) for _ in range(self._concurrency)]
         self._readers = [self._loop.create_task(self._read(source)) for source in self._sources]
 
     async def stop(self, drain_seconds: float) -> None:
-        """Begin nothing new, give the sends that are under way so many seconds, then cancel them.
+        """Begin nothing new, give the sends that are under way so many seconds, then break them off.
 
-        A cancelled record is not acknowledged, whether or not it reached the collector: it comes again at the next start.
+        A record that was broken off is not acknowledged, whether or not it reached the collector: it comes again at the next start.
         """
         self._is_stopping = True
         for reader in self._readers:
             reader.cancel()
         self._dispatch.close()
-        if self._workers:
-            _, unfinished = await asyncio.wait(self._workers, timeout=drain_seconds)
-            for worker in unfinished:
-                worker.cancel()
-        await asyncio.gather(*self._readers, *self._workers, return_exceptions=True)
+        if self._free < self._concurrency:
+            self._drained = self._loop.create_future()
+            await asyncio.wait([self._drained], timeout=drain_seconds)
+        burials = list(self._burials)
+        for burial in burials:
+            burial.cancel()
+        if self._free + len(burials) < self._concurrency:
+            self._sink.abandon()
+            self._free = self._concurrency - len(burials)
+        await asyncio.gather(*self._readers, *burials, return_exceptions=True)
 
     async def _read(self, source: Source) -> None:
         failures = 0
@@ -170,45 +179,60 @@ class Forwarder:
         if head is not None:
             self._dispatch.offer(head)
 
-    async def _work(self) -> None:
-        dispatch = self._dispatch
-        while not self._is_stopping:
-            parcel = dispatch.next()
+    def _wake(self) -> None:
+        if self._free and self._pumping is None:
+            self._pumping = self._loop.call_soon(self._pump)
+
+    def _pump(self) -> None:
+        self._pumping = None
+        while self._free and not self._is_stopping:
+            parcel = self._dispatch.next()
             if parcel is None:
                 for source in self._sources:
                     source.call_reader()
-                await dispatch.sleeper()
-                continue
-            try:
-                if parcel.fate is None:
-                    await self._attempt(parcel)
-                else:
-                    await self._bury(parcel, *parcel.fate)
-            except Exception as error:  # noqa: BLE001 - an observer's fault must not end a worker
-                self._report("a delivery worker met a fault", error)
+                return
+            self._free -= 1
+            if parcel.fate is None:
+                self._send(parcel)
+            else:
+                self._bury(parcel, *parcel.fate)
 
-    async def _attempt(self, parcel: Parcel) -> None:
+    def _freed(self) -> None:
+        self._free += 1
+        if self._is_stopping:
+            if self._free == self._concurrency and self._drained is not None and not self._drained.done():
+                self._drained.set_result(None)
+        else:
+            self._pump()
+
+    def _send(self, parcel: Parcel) -> None:
         parcel.attempts += 1
         if parcel.attempts == 1:
             parcel.deliveries_seen = self._deliveries
-        verdict: Verdict
         try:
-            verdict = await self._sink.send(parcel.record)
+            self._sink.post(parcel.record, partial(self._sent, parcel))
         except Exception as error:  # noqa: BLE001 - a sink's fault is a failed attempt
             self._report("a sink raised instead of reporting", error)
-            verdict = Retry(f"the sink raised {type(error).__name__}")
-        if isinstance(verdict, Retry):
-            self._refused(parcel, verdict)
-            return
-        self._dispatch.answered(parcel)
-        if isinstance(verdict, Undeliverable):
-            parcel.fate = (Reason.REFUSED_BY_COLLECTOR, verdict.cause)
-            await self._bury(parcel, *parcel.fate)
-            return
-        self._deliveries += 1
-        parcel.lane.refusals = 0
-        self._settle(parcel)
-        self._observer.delivered(parcel.record, parcel.attempts, verdict.duration_ms)
+            self._loop.call_soon(self._sent, parcel, Retry(f"the sink raised {type(error).__name__}"))
+
+    def _sent(self, parcel: Parcel, verdict: Verdict) -> None:
+        try:
+            if isinstance(verdict, Delivered):
+                self._dispatch.answered(parcel)
+                self._deliveries += 1
+                parcel.lane.refusals = 0
+                self._settle(parcel)
+                self._observer.delivered(parcel.record, parcel.attempts, verdict.duration_ms)
+            elif isinstance(verdict, Retry):
+                self._refused(parcel, verdict)
+            else:
+                self._dispatch.answered(parcel)
+                parcel.fate = (Reason.REFUSED_BY_COLLECTOR, verdict.cause)
+                self._bury(parcel, *parcel.fate)
+                return
+        except Exception as error:  # noqa: BLE001 - an observer's fault must not hold up what comes next
+            self._report("a delivery met a fault", error)
+        self._freed()
 
     def _refused(self, parcel: Parcel, verdict: Retry) -> None:
         self._dispatch.refused(parcel, verdict, self._deliveries)
@@ -222,7 +246,12 @@ class Forwarder:
         self._dispatch.delay(parcel, delay)
         self._observer.retrying(parcel.record, parcel.attempts, verdict.cause, delay)
 
-    async def _bury(self, parcel: Parcel, reason: Reason, detail: str) -> None:
+    def _bury(self, parcel: Parcel, reason: Reason, detail: str) -> None:
+        task = self._loop.create_task(self._put(parcel, reason, detail))
+        self._burials.add(task)
+        task.add_done_callback(self._buried)
+
+    async def _put(self, parcel: Parcel, reason: Reason, detail: str) -> None:
         try:
             await self._dead_letters.put(parcel.record, reason, detail)
         except Exception as error:  # noqa: BLE001 - whatever the store of dead letters does, the record waits for it
@@ -237,6 +266,13 @@ class Forwarder:
             self._observer.expired(parcel.record, parcel.attempts)
         else:
             self._observer.undeliverable(parcel.record, parcel.attempts, detail)
+
+    def _buried(self, task: asyncio.Task[None]) -> None:
+        self._burials.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            self._report("a delivery met a fault", error)
+        self._freed()
 
     def _settle(self, parcel: Parcel) -> None:
         source = parcel.source

@@ -2,7 +2,8 @@
 
 Written on `asyncio.Protocol` and httptools because a general client costs ten times as much an event. What always holds:
 
-- one request at a time; its future is settled exactly once, with an `Answer` or a `Fault`, unless it was cancelled;
+- one exchange at a time; its result, an `Answer` or a `Fault`, is told exactly once, unless it was dropped. It is told from
+  within the call that brought the last byte, as its last act: the next request may leave before that call returns;
 - an answer is one only when it is whole: a body that breaks off is a fault, however good its status looked;
 - whatever comes unasked (bytes on an idle connection, more than the answer) spoils the connection: it is not used again,
   so no answer can ever be taken for that of another record;
@@ -12,31 +13,44 @@ Written on `asyncio.Protocol` and httptools because a general client costs ten t
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import httptools
+import msgspec
 
 from gateway.delivery.answers import Answer, Fault
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from gateway.delivery.contract import Verdict
 
 MAX_HEAD_BYTES = 16_384
 MAX_BODY_BYTES = 65_536
 
 
+class Exchange(msgspec.Struct, eq=False):
+    """A request, and who waits for its verdict; `deadline` is in the loop's time, `start` a `perf_counter`, in seconds."""
+
+    request: bytes
+    done: Callable[[Verdict], None]
+    start: float
+    deadline: float
+
+
 class Connection(asyncio.Protocol):
-    """A connection that can be used again and again, as long as `is_usable`."""
+    """A connection that can be used again and again, as long as `is_usable`.
+
+    `finished` is told the result of each exchange, `lost` when the connection is no more.
+    """
 
     __slots__ = (
         "_body_bytes",
+        "_exchange",
+        "_finished",
         "_head_bytes",
         "_head_done",
         "_heard",
         "_is_whole",
         "_keeps_alive",
-        "_loop",
         "_lost",
         "_parser",
         "_retry_after",
@@ -44,8 +58,6 @@ class Connection(asyncio.Protocol):
         "_status",
         "_transport",
         "_uses",
-        "_waiter",
-        "deadline",
         "idle_since",
     )
     _body_bytes: int
@@ -56,16 +68,19 @@ class Connection(asyncio.Protocol):
     _sized: bool
     _status: int
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, lost: Callable[[Connection], None]) -> None:
-        self._loop = loop
+    def __init__(
+        self,
+        finished: Callable[[Connection, Exchange, Answer | Fault], None],
+        lost: Callable[[Connection], None],
+    ) -> None:
+        self._finished = finished
         self._lost = lost
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Answer | Fault] | None = None
+        self._exchange: Exchange | None = None
         self._uses = 0
         self._keeps_alive = True
         self._heard = False
-        self.deadline = inf
         self.idle_since = 0.0
         self._clear()
 
@@ -74,28 +89,40 @@ class Connection(asyncio.Protocol):
         """Whether another request may be sent on it."""
         return self._keeps_alive and self._transport is not None and not self._transport.is_closing()
 
-    def exchange(self, request: bytes, deadline: float) -> asyncio.Future[Answer | Fault]:
-        """Send a request; the future gives its answer or what went wrong. `deadline` is in the loop's time."""
-        waiter: asyncio.Future[Answer | Fault] = self._loop.create_future()
+    @property
+    def deadline(self) -> float:
+        """When what is under way must be over, in the loop's time; infinity when nothing is."""
+        return inf if self._exchange is None else self._exchange.deadline
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether an exchange is under way."""
+        return self._exchange is not None
+
+    def begin(self, exchange: Exchange) -> None:
+        """Send a request; `finished` will be told its answer, or what went wrong."""
         self._clear()
         self._heard = False
         self._uses += 1
-        self._waiter = waiter
-        self.deadline = deadline
-        cast("asyncio.Transport", self._transport).write(request)
-        return waiter
+        self._exchange = exchange
+        cast("asyncio.Transport", self._transport).write(exchange.request)
 
     def abort(self, cause: str = "aborted") -> None:
-        """Close at once, whatever is under way."""
+        """Close at once; what is under way ends as a fault."""
         self._keeps_alive = False
-        self._settle(Fault(cause))
         if self._transport is not None:
             self._transport.abort()
+        self._settle(Fault(cause))
+
+    def drop(self) -> None:
+        """Close at once; the result of what is under way is never told, and an answer that still comes is not heard."""
+        self._exchange = None
+        self.abort()
 
     def close(self) -> None:
         """Close an idle connection as the protocols under it want it."""
         self._keeps_alive = False
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.close()
 
     # The transport's calls.
@@ -106,7 +133,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Feed the parser, and settle the answer when it is whole."""
-        if self._waiter is None:
+        if self._exchange is None:
             self.abort()
             return
         self._heard = True
@@ -133,17 +160,17 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """The end of the stream ends a body that has no other end (RFC 9112, section 6.3); the transport closes itself."""
         self._keeps_alive = False
-        if self._waiter is not None and self._head_done and not self._sized:
+        if self._exchange is not None and self._head_done and not self._sized:
             self._settle(Answer(self._status, self._retry_after))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Settle what was under way: nobody will answer any more."""
         self._keeps_alive = False
+        self._transport = None
         cause = "connection closed" if exc is None else f"connection lost: {type(exc).__name__}"
         if self._heard:
             cause += " inside the answer"
         self._settle(Fault(cause, is_stale=self._uses > 1 and not self._heard))
-        self._transport = None
         self._lost(self)
 
     # The parser's calls.
@@ -198,7 +225,7 @@ class Connection(asyncio.Protocol):
         self._is_whole = False
 
     def _settle(self, result: Answer | Fault) -> None:
-        waiter, self._waiter = self._waiter, None
-        self.deadline = inf
-        if waiter is not None and not waiter.done():
-            waiter.set_result(result)
+        exchange = self._exchange
+        if exchange is not None:
+            self._exchange = None
+            self._finished(self, exchange, result)

@@ -143,6 +143,13 @@ async def serving(script, *, context=None, **options):
         await server.close()
 
 
+def sent(client: CollectorClient) -> asyncio.Future:
+    """Post the record; the future gives the verdict, and fails the test when a second one comes."""
+    verdict = asyncio.get_running_loop().create_future()
+    client.post(RECORD, verdict.set_result)
+    return verdict
+
+
 async def until(condition) -> None:
     """Wait for a condition; the test's own bound ends the wait."""
     while not condition():
@@ -154,7 +161,7 @@ def test_a_record_arrives_as_it_was_kept(run):
 
     async def scenario():
         async with serving(polite) as (server, client):
-            verdict = await client.send(RECORD)
+            verdict = await sent(client)
             assert isinstance(verdict, Delivered)
             assert verdict.status == 200
             assert 0.0 < verdict.duration_ms < 10_000.0
@@ -176,7 +183,7 @@ def test_one_connection_serves_many_records(run):
     async def scenario():
         async with serving(polite) as (server, client):
             for _ in range(30):
-                assert isinstance(await client.send(RECORD), Delivered)
+                assert isinstance(await sent(client), Delivered)
             assert (server.opened, len(server.requests)) == (1, 30)
 
     run(scenario)
@@ -187,7 +194,7 @@ def test_no_more_connections_than_allowed(run):
 
     async def scenario():
         async with serving(polite, max_connections=4) as (server, client):
-            verdicts = await asyncio.gather(*(client.send(RECORD) for _ in range(50)))
+            verdicts = await asyncio.gather(*(sent(client) for _ in range(50)))
             assert {type(verdict) for verdict in verdicts} == {Delivered}
             assert (server.most_open, len(server.requests)) == (4, 50)
 
@@ -230,7 +237,7 @@ def test_every_shape_of_answer_has_its_verdict(run, answer, verdict):
     async def scenario():
         async with serving(answering(answer)) as (server, client):
             for _ in range(2):
-                got = await client.send(RECORD)
+                got = await sent(client)
                 assert verdict == (got.status if isinstance(got, Delivered) else got)
             await until(lambda: client.open_connections == 0)
             assert server.opened == 2
@@ -248,7 +255,7 @@ def test_a_reset_inside_the_body_is_no_delivery(run):
 
     async def scenario():
         async with serving(script) as (_, client):
-            verdict = await client.send(RECORD)
+            verdict = await sent(client)
             assert isinstance(verdict, Retry)
             assert verdict.cause.endswith("inside the answer")
 
@@ -268,7 +275,7 @@ def test_a_collector_that_hangs_costs_the_time_limit_and_its_connection(run):
     async def scenario():
         async with serving(script, timeout_seconds=0.2) as (_, client):
             begun = asyncio.get_running_loop().time()
-            assert await client.send(RECORD) == Retry("timeout: no answer in time")
+            assert await sent(client) == Retry("timeout: no answer in time")
             assert 0.2 <= asyncio.get_running_loop().time() - begun < 5.0
             await until(lambda: gone == [1])
 
@@ -285,7 +292,7 @@ def test_waiting_for_a_free_connection_counts_as_well(run):
 
     async def scenario():
         async with serving(script, timeout_seconds=0.2, max_connections=1) as (server, client):
-            verdicts = await asyncio.gather(client.send(RECORD), client.send(RECORD))
+            verdicts = await asyncio.gather(sent(client), sent(client))
             assert isinstance(verdicts[0], Retry)
             assert verdicts[1].cause.startswith("timeout")
             assert server.most_open == 1
@@ -299,7 +306,7 @@ def test_nobody_listening_is_a_retry(run):
     async def scenario():
         async with serving(polite) as (server, client):
             await server.close()
-            verdict = await client.send(RECORD)
+            verdict = await sent(client)
             assert isinstance(verdict, Retry)
             assert verdict.cause.startswith("not connected")
 
@@ -311,7 +318,7 @@ def test_a_name_that_does_not_exist_is_a_retry(run):
 
     async def scenario():
         client = CollectorClient("http://collector.invalid/event")
-        verdict = await client.send(RECORD)
+        verdict = await sent(client)
         assert isinstance(verdict, Retry)
         assert "connected" in verdict.cause
         await client.close()
@@ -333,8 +340,8 @@ def test_a_kept_connection_that_was_closed_meanwhile_is_replaced_unseen(run):
 
     async def scenario():
         async with serving(script) as (server, client):
-            assert isinstance(await client.send(RECORD), Delivered)
-            assert isinstance(await client.send(RECORD), Delivered)
+            assert isinstance(await sent(client), Delivered)
+            assert isinstance(await sent(client), Delivered)
             assert (server.opened, len(server.requests)) == (2, 3)
             assert server.requests[1] == server.requests[2]
 
@@ -352,8 +359,8 @@ def test_a_fresh_connection_that_is_closed_is_not_tried_again(run):
 
     async def scenario():
         async with serving(script) as (server, client):
-            assert isinstance(await client.send(RECORD), Delivered)
-            verdict = await client.send(RECORD)
+            assert isinstance(await sent(client), Delivered)
+            verdict = await sent(client)
             assert isinstance(verdict, Retry)
             assert (server.opened, len(server.requests)) == (2, 3)
 
@@ -371,8 +378,8 @@ def test_a_request_that_was_partly_answered_is_not_sent_again(run):
 
     async def scenario():
         async with serving(script) as (server, client):
-            assert isinstance(await client.send(RECORD), Delivered)
-            assert await client.send(RECORD) == Retry(f"{CLOSED} inside the answer")
+            assert isinstance(await sent(client), Delivered)
+            assert await sent(client) == Retry(f"{CLOSED} inside the answer")
             assert server.opened == 1
 
     run(scenario)
@@ -391,9 +398,9 @@ def test_bytes_that_nobody_asked_for_spoil_a_connection(run):
 
     async def scenario():
         async with serving(script) as (_, client):
-            assert isinstance(await client.send(RECORD), Delivered)
+            assert isinstance(await sent(client), Delivered)
             await until(lambda: client.open_connections == 0)
-            assert isinstance(await client.send(RECORD), Delivered)
+            assert isinstance(await sent(client), Delivered)
 
     run(scenario)
 
@@ -409,7 +416,7 @@ def test_a_head_without_end_is_cut_off(run):
 
     async def scenario():
         async with serving(script) as (_, client):
-            assert await client.send(RECORD) == Retry("the answer's head is too long")
+            assert await sent(client) == Retry("the answer's head is too long")
 
     run(scenario)
 
@@ -425,7 +432,7 @@ def test_a_header_without_end_is_cut_off(run):
 
     async def scenario():
         async with serving(script) as (_, client):
-            assert await client.send(RECORD) == Retry("the answer's head is too long")
+            assert await sent(client) == Retry("the answer's head is too long")
 
     run(scenario)
 
@@ -440,7 +447,7 @@ def test_interim_answers_without_end_are_cut_off(run):
 
     async def scenario():
         async with serving(script) as (_, client):
-            assert await client.send(RECORD) == Retry("the answer's head is too long")
+            assert await sent(client) == Retry("the answer's head is too long")
 
     run(scenario)
 
@@ -456,7 +463,7 @@ def test_a_body_without_end_is_not_waited_for(run):
 
     async def scenario():
         async with serving(script) as (_, client):
-            assert isinstance(await client.send(RECORD), Delivered)
+            assert isinstance(await sent(client), Delivered)
             await until(lambda: client.open_connections == 0)
 
     run(scenario)
@@ -467,15 +474,15 @@ def test_idle_connections_are_let_go(run):
 
     async def scenario():
         async with serving(polite, idle_seconds=0.1) as (server, client):
-            await asyncio.gather(*(client.send(RECORD) for _ in range(5)))
+            await asyncio.gather(*(sent(client) for _ in range(5)))
             await until(lambda: (client.open_connections, server.open_now) == (0, 0))
-            assert isinstance(await client.send(RECORD), Delivered)
+            assert isinstance(await sent(client), Delivered)
 
     run(scenario)
 
 
-def test_a_cancelled_send_takes_its_connection_with_it(run):
-    """The answer to a cancelled request can never meet the next one."""
+def test_an_abandoned_send_takes_its_connection_with_it(run):
+    """The answer to an abandoned request is never told, and can never meet the next one."""
 
     async def script(peer, number):
         await peer.request()
@@ -487,12 +494,42 @@ def test_a_cancelled_send_takes_its_connection_with_it(run):
 
     async def scenario():
         async with serving(script, max_connections=1) as (server, client):
-            sending = asyncio.ensure_future(client.send(RECORD))
+            under_way, waiting = sent(client), sent(client)
             await until(lambda: len(server.requests) == 1)
-            sending.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-            assert sending.cancelled()
-            assert isinstance(await client.send(RECORD), Delivered)
+            client.abandon()
+            assert isinstance(await sent(client), Delivered)
+            assert (False, False) == (under_way.done(), waiting.done())
+            assert (2, 2) == (server.opened, len(server.requests))
+
+    run(scenario)
+
+
+def test_what_is_abandoned_while_it_connects_is_never_sent(run):
+    """A send that still waits for its handshake ends silently, and the client goes on."""
+
+    async def scenario():
+        async with serving(polite, max_connections=1) as (server, client):
+            connecting = sent(client)
+            await asyncio.sleep(0)
+            client.abandon()
+            assert isinstance(await sent(client), Delivered)
+            assert (False, 1) == (connecting.done(), len(server.requests))
+
+    run(scenario)
+
+
+def test_closing_ends_what_waits_and_what_connects(run):
+    """Sends that have no connection yet when the client is closed report a retry, each once."""
+
+    async def silent(peer, _):
+        await peer.gone()
+
+    async def scenario():
+        async with serving(silent, max_connections=2) as (_, client):
+            sends = [sent(client) for _ in range(5)]
+            await asyncio.sleep(0)
+            await client.close()
+            assert [Retry("the client is closed")] * 5 == [verdict.result() for verdict in sends]
 
     run(scenario)
 
@@ -506,11 +543,11 @@ def test_closing_ends_what_is_under_way(run):
 
     async def scenario():
         async with serving(script) as (server, client):
-            sending = asyncio.ensure_future(client.send(RECORD))
+            sending = sent(client)
             await until(lambda: len(server.requests) == 1)
             await client.close()
             assert await sending == Retry("the client is closed")
-            assert await client.send(RECORD) == Retry("the client is closed")
+            assert await sent(client) == Retry("the client is closed")
 
     run(scenario)
 
@@ -545,7 +582,7 @@ def test_https_with_a_ca_of_our_own(run, certificate):
             client,
         ):
             for _ in range(3):
-                assert isinstance(await client.send(RECORD), Delivered)
+                assert isinstance(await sent(client), Delivered)
             assert server.opened == 1
 
     run(scenario)
@@ -557,7 +594,7 @@ def test_a_collector_with_an_unknown_certificate_gets_nothing(run, certificate):
     async def scenario():
         async with serving(polite, context=server_context(certificate)) as (server, client):
             asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-            verdict = await client.send(RECORD)
+            verdict = await sent(client)
             assert isinstance(verdict, Retry)
             assert verdict.cause == "TLS: CERTIFICATE_VERIFY_FAILED"
             assert server.requests == []
@@ -575,7 +612,7 @@ def test_a_handshake_that_hangs_is_bounded_by_the_connect_timeout(run):
         server = Server(silent)
         await server.serve()
         client = CollectorClient(f"https://localhost:{server.port}/event", connect_timeout_seconds=0.2)
-        assert await client.send(RECORD) == Retry("timeout: not connected in time")
+        assert await sent(client) == Retry("timeout: not connected in time")
         await client.close()
         await server.close()
 

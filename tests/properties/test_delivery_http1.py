@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.delivery.answers import Answer, Fault
-from gateway.delivery.http1 import Connection
+from gateway.delivery.http1 import Connection, Exchange
 
 
 class Wire:
@@ -46,17 +45,26 @@ ANSWERS = {
 }
 
 
-def exchanged(pieces: list[bytes]) -> tuple[Answer | Fault | None, bool]:
-    loop = asyncio.new_event_loop()
-    try:
-        connection = Connection(loop, lambda _: None)
-        connection.connection_made(Wire())
-        waiter = connection.exchange(b"POST / HTTP/1.1\r\n\r\n", 1.0)
+class Line:
+    """A connection on a `Wire`, and the results that it told."""
+
+    def __init__(self) -> None:
+        self.results: list[Answer | Fault] = []
+        self.connection = Connection(lambda _, __, result: self.results.append(result), lambda _: None)
+        self.connection.connection_made(Wire())
+
+    def exchange(self, pieces: list[bytes]) -> tuple[Answer | Fault | None, bool]:
+        """Give the result of one exchange, if there is one, and whether the connection is kept."""
+        self.results.clear()
+        self.connection.begin(Exchange(b"POST / HTTP/1.1\r\n\r\n", lambda _: None, 0.0, 1.0))
         for piece in pieces:
-            connection.data_received(piece)
-        return (waiter.result() if waiter.done() else None), connection.is_usable
-    finally:
-        loop.close()
+            self.connection.data_received(piece)
+        assert len(self.results) <= 1
+        return (self.results[0] if self.results else None), self.connection.is_usable
+
+
+def exchanged(pieces: list[bytes]) -> tuple[Answer | Fault | None, bool]:
+    return Line().exchange(pieces)
 
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:

@@ -131,27 +131,34 @@ class FakeSink:
 
     def __init__(self, behave: Callable[[Record, int], tuple[float, Verdict]] | None = None) -> None:
         self._behave = behave or (lambda _record, _attempt: (0.01, Delivered(200, 10.0)))
-        self._under_way: set[tuple[str, str]] = set()
+        self._under_way: dict[tuple[str, str], asyncio.TimerHandle] = {}
         self.attempts: Counter[str] = Counter()
         self.sent: list[tuple[float, Record]] = []
         self.delivered: list[Record] = []
         self.most_at_once = 0
 
-    async def send(self, record: Record) -> Verdict:
+    def post(self, record: Record, done: Callable[[Verdict], None]) -> None:
+        loop = asyncio.get_running_loop()
         user = (record.portal_id, record.uid)
         assert user not in self._under_way, f"two records of {user} are under way together"
-        self._under_way.add(user)
-        self.most_at_once = max(self.most_at_once, len(self._under_way))
         self.attempts[record.event_id] += 1
-        self.sent.append((asyncio.get_running_loop().time(), record))
+        self.sent.append((loop.time(), record))
         seconds, verdict = self._behave(record, self.attempts[record.event_id])
-        try:
-            await asyncio.sleep(seconds)
-        finally:
-            self._under_way.discard(user)
+        self._under_way[user] = loop.call_later(seconds, self._end, user, record, verdict, done)
+        self.most_at_once = max(self.most_at_once, len(self._under_way))
+
+    def _end(
+        self, user: tuple[str, str], record: Record, verdict: Verdict, done: Callable[[Verdict], None]
+    ) -> None:
+        del self._under_way[user]
         if isinstance(verdict, Delivered):
             self.delivered.append(record)
-        return verdict
+        done(verdict)
+
+    def abandon(self) -> None:
+        for timer in self._under_way.values():
+            timer.cancel()
+        self._under_way.clear()
 
     async def close(self) -> None:
         pass
