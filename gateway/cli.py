@@ -162,7 +162,7 @@ def snippet(
     ] = "",
     json: JsonOption = False,
 ) -> None:
-    """Print the tag to paste into the <head> of every page.
+    """Print the tag to paste into the `<head>` of every page.
 
     The gateway's address comes from `--url`, else from `server.public_url`, else `https://track.` and the property's site.
     """
