@@ -137,8 +137,10 @@ async def running_gateway(
         ingest = Ingest(
             pipeline, ledger, spools[0], quarantine, journal, max_body_bytes=settings.server.max_body_bytes
         )
+        stack.push_async_callback(ingest.drain)
         public = web.ServerRunner(
-            PublicServer(ingest, Script(script_source())), shutdown_timeout=settings.server.drain_seconds
+            PublicServer(ingest, Script(script_source()), is_fast=settings.server.fast_path),
+            shutdown_timeout=settings.server.drain_seconds,
         )
         await public.setup()
         stack.push_async_callback(public.cleanup)

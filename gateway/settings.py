@@ -120,6 +120,7 @@ class Server(Section):
     max_depth: int = Field(default=32, ge=4, le=200)
     max_batch: int = Field(default=100, ge=1, le=10_000)
     drain_seconds: float = Field(default=10.0, ge=0, le=600)
+    fast_path: bool = True
 
 
 class Admin(Section):
@@ -143,7 +144,7 @@ class Collector(Section):
 class Spool(Section):
     """`[spool]`: how much may wait for the collector."""
 
-    segment_bytes: int = Field(default=16 * 1_048_576, ge=65_536, le=1_073_741_824)
+    segment_bytes: int = Field(default=16 * 1_048_576, ge=65_536, le=268_435_456)
     max_bytes: int = Field(default=4 * 1_073_741_824, ge=1_048_576)
 
 

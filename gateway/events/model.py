@@ -31,6 +31,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     referer: str = ""
     user_agent: str = ""
     accept_language: str = ""
+    accept_encoding: str = ""
+    if_none_match: str = ""
     content_type: str = ""
     cookie: str = ""
     forwarded_for: str = ""

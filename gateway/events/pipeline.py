@@ -274,7 +274,7 @@ def _is_own_kind(uid: str) -> bool:
 
 def _allows_origin(owner: Property | None, origin: str) -> bool:
     # What a page of an unknown property asks for holds nothing that others may not read, and its author should see why.
-    return bool(origin) and (owner is None or owner.allows_origin(origin))
+    return bool(origin) and origin.isascii() and (owner is None or owner.allows_origin(origin))
 
 
 def _conflict(identified: Identified, binding: Binding) -> Rejection | None:

@@ -157,6 +157,11 @@ class Ingest:
         self._journal.decided(prepared, decision, (time.perf_counter() - started) * 1000)
         answer(decision.reply)
 
+    async def drain(self) -> None:
+        """Wait for what is under way, also for clients that have gone."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     def too_large(self, request: Request) -> Reply:
         """Answer a request whose body was not read because it exceeds the bound."""
         return self._unread(request, Reason.TOO_LARGE, f"is larger than {self.max_body_bytes} bytes")

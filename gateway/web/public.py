@@ -1,27 +1,30 @@
-"""The public port: aiohttp's requests to plain values and back.
+"""The public port: the gateway's paths, over aiohttp, to plain values and back.
 
-Built on aiohttp's low-level server, because a dictionary of three paths needs no router (it saves a sixth of the cost of a
-request). What always holds: no answer carries a traceback, a header of a client, or a byte of its body.
+Built on aiohttp's low-level server, because a dictionary of three paths needs no router. Plain requests don't even get that
+far: `gateway.web.fast` answers them on the connection itself, from the same `answer_plain`. What always holds: no answer carries
+a traceback, a header of a client, or a byte of its body.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from aiohttp import ClientError, hdrs, web
-from aiohttp.web_protocol import RequestHandler
 from multidict import CIMultiDict
 
 from gateway.events.model import Head, Reply, Request
 from gateway.events.replies import PIXEL
+from gateway.web.fast import FastConnection
 
 if TYPE_CHECKING:
     import asyncio
+    from collections.abc import Callable
 
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.http_parser import RawRequestMessage
     from aiohttp.streams import StreamReader
+    from aiohttp.web_protocol import RequestHandler
 
     from gateway.web.ingest import Ingest
     from gateway.web.script import Script
@@ -33,12 +36,13 @@ _SERVER = "tracking-gateway"
 _MAX_LINE_BYTES = 65_536
 _MAX_HEADER_BYTES = 32_768
 _KEEPALIVE_SECONDS = 75.0
+_NO_ICON = Reply(200, (("Content-Type", "image/gif"), ("Cache-Control", "public, max-age=86400")), PIXEL)
 
 
 class PublicServer(web.Server):
-    """Serves the collect paths and the script on the public port."""
+    """Serves the collect paths and the script on the public port; without `is_fast` everything goes through aiohttp."""
 
-    def __init__(self, ingest: Ingest, script: Script) -> None:
+    def __init__(self, ingest: Ingest, script: Script, *, is_fast: bool = True) -> None:
         super().__init__(
             self._handle,
             request_factory=self._request,
@@ -47,12 +51,28 @@ class PublicServer(web.Server):
             max_line_size=_MAX_LINE_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
         )
-        self._ingest = ingest
+        self.ingest = ingest
         self._script = script
+        self._is_fast = is_fast
 
     def __call__(self) -> RequestHandler:
         """Make the protocol of a new connection."""
-        return _Connection(self, loop=self._loop, **self._kwargs)
+        return _Connection(self, is_fast=self._is_fast, loop=self._loop, **self._kwargs)
+
+    def takes(self, method: str, target: str, body_bytes: int) -> bool:
+        """Tell whether `answer_plain` knows what to do with such a request."""
+        path = target.partition("?")[0]
+        if path in COLLECT_PATHS:
+            return body_bytes <= self.ingest.max_body_bytes
+        return path == SCRIPT_PATH and method == hdrs.METH_GET
+
+    def answer_plain(self, request: Request, answer: Callable[[Reply], None]) -> None:
+        """Answer a complete GET or POST that it takes: calls `answer` once, maybe before this returns."""
+        head = request.head
+        if head.path in COLLECT_PATHS:
+            self.ingest.submit(request, answer)
+        else:
+            answer(self._script.answer(head.accept_encoding, head.if_none_match))
 
     def _request(
         self,
@@ -62,7 +82,7 @@ class PublicServer(web.Server):
         writer: AbstractStreamWriter,
         task: asyncio.Task[None],
     ) -> web.BaseRequest:
-        limit = self._ingest.max_body_bytes
+        limit = self.ingest.max_body_bytes
         return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=limit)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -80,38 +100,35 @@ class PublicServer(web.Server):
         elif path == SCRIPT_PATH:
             reply = _refusal(405, "GET, HEAD")
         elif path == "/favicon.ico":
-            reply = Reply(
-                200, (("Content-Type", "image/gif"), ("Cache-Control", "public, max-age=86400")), PIXEL
-            )
+            reply = _NO_ICON
         else:
             reply = _refusal(404)
         return _response(reply)
 
     async def _collect(self, request: web.BaseRequest, method: str, path: str, query: str) -> Reply:
         if method == hdrs.METH_OPTIONS:
-            return self._ingest.preflight(Request(_head(request, method, path, query)))
+            return self.ingest.preflight(Request(_head(request, method, path, query)))
         if method not in {hdrs.METH_GET, hdrs.METH_POST}:
             # HEAD is asked by link previews and monitors: it must neither count an event nor look broken.
             return Reply(204) if method == hdrs.METH_HEAD else _refusal(405, "GET, HEAD, POST, OPTIONS")
         head = _head(request, method, path, query)
         if method == hdrs.METH_GET:
-            return await self._ingest.take(Request(head))
-        limit = self._ingest.max_body_bytes
-        if (request.content_length or 0) > limit:
-            return self._ingest.too_large(Request(head))
+            return await self.ingest.take(Request(head))
+        if (request.content_length or 0) > self.ingest.max_body_bytes:
+            return self.ingest.too_large(Request(head))
         try:
             body = await request.read()
         except web.HTTPRequestEntityTooLarge:
-            return self._ingest.too_large(Request(head))
+            return self.ingest.too_large(Request(head))
         except ConnectionError:
             # The client hung up in mid-body: no event came in, and nobody hears the answer.
             return _refusal(400)
         except (web.RequestPayloadError, ClientError):
-            return self._ingest.broken_body(Request(head))
-        return await self._ingest.take(Request(head, body))
+            return self.ingest.broken_body(Request(head))
+        return await self.ingest.take(Request(head, body))
 
 
-class _Connection(RequestHandler):
+class _Connection(FastConnection):
     """One client's connection. What isn't HTTP gets a short answer that repeats nothing of it."""
 
     def handle_error(
@@ -145,8 +162,8 @@ def _head(request: web.BaseRequest, method: str, path: str, query: str) -> Head:
         user_agent=_text(get("User-Agent", "")),
         accept_language=_text(get("Accept-Language", "")),
         content_type=_text(get("Content-Type", "")),
-        cookie=_text(get("Cookie", "")),
         # A proxy may add a line of its own instead of extending the visitor's: together they are one list.
+        cookie=_text("; ".join(request.headers.getall("Cookie", ()))),
         forwarded_for=_text(",".join(request.headers.getall("X-Forwarded-For", ()))),
     )
 
@@ -170,5 +187,4 @@ def _refusal(status: int, allow: str = "") -> Reply:
     if allow:
         headers += (("Allow", allow),)
     words = {400: "bad request", 404: "not found", 405: "method not allowed"}
-    what: Any = words.get(status, "error")
-    return Reply(status, headers, f'{{"error":"{what}"}}'.encode())
+    return Reply(status, headers, f'{{"error":"{words.get(status, "error")}"}}'.encode())

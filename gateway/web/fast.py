@@ -1,0 +1,313 @@
+"""The fast path: complete requests are answered without aiohttp's machinery, which costs more than all the rest of an event.
+
+A connection begins here. As long as each request on it is of the plainest kind (see `_read_head`) it is parsed by llhttp,
+taken by `Ingest.submit`, which needs no task, and answered with one write. The first request of any other kind, and all that
+comes after it on its connection, goes to aiohttp, whose behaviour is the reference: `tests/integration/test_fast_path.py` sends
+the same bytes both ways.
+
+What always holds: one request is under way at a time, the next waits in `_held` until the answer is written; what aiohttp gets
+begins with the first byte of a request; a reply to a peer that has gone is dropped; closing waits for the answer under way; what
+waits unread or unwritten is bounded, because reading stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from email.utils import formatdate
+from functools import lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+import httptools
+from aiohttp.web_protocol import RequestHandler
+
+from gateway.events.model import Head, Reply, Request
+
+if TYPE_CHECKING:
+    from gateway.web.public import PublicServer
+
+_MAX_HEAD_BYTES = 32_768
+_MAX_HEAD_FIELDS = 100
+# Each of these changes how a body is framed, or what a connection is.
+_NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"trailer", b"te"})
+_ONCE = frozenset({b"content-length", b"host"})
+_LISTS = {b"x-forwarded-for": b",", b"cookie": b"; "}
+_REASONS = {200: "OK", 204: "No Content", 302: "Found", 304: "Not Modified", 400: "Bad Request", 403: "Forbidden",
+            404: "Not Found", 405: "Method Not Allowed", 413: "Request Entity Too Large", 503: "Service Unavailable"}  # fmt: skip
+
+
+class PlainHead(NamedTuple):
+    """The head of a plain request: `target` as it came, `fields` by lower-case name, and how many bytes of body follow."""
+
+    method: str
+    target: str
+    fields: dict[bytes, bytes]
+    body_bytes: int
+
+
+class _Fields:
+    """Collects what llhttp reports of one head."""
+
+    __slots__ = ("fields", "is_plain", "target")
+
+    def __init__(self) -> None:
+        self.target = b""
+        self.fields: dict[bytes, bytes] = {}
+        self.is_plain = True
+
+    def on_url(self, url: bytes) -> None:
+        """Take the target."""
+        self.target += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header field; of one that stands twice the first counts, but for lists."""
+        name = name.lower()
+        fields = self.fields
+        if name in _NOT_PLAIN or len(fields) > _MAX_HEAD_FIELDS:
+            self.is_plain = False
+        elif name not in fields:
+            fields[name] = value
+        elif name in _ONCE:
+            self.is_plain = False
+        elif name in _LISTS:
+            fields[name] += _LISTS[name] + value
+
+
+def read_head(data: bytes, end: int) -> PlainHead | None:
+    """Read the head that ends (with its blank line) at `end`; `None` when the request is not of the plainest kind.
+
+    Plain is: GET without a body or POST with `Content-Length`, HTTP/1.1, kept alive, an ASCII path as target, no folded
+    lines, and nothing that changes the framing.
+    """
+    found = _Fields()
+    parser = httptools.HttpRequestParser(found)
+    try:
+        parser.feed_data(data[:end])
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return None
+    method, fields, target = parser.get_method(), found.fields, found.target
+    if (
+        not found.is_plain
+        or parser.get_http_version() != "1.1"
+        or fields.get(b"connection", b"keep-alive").lower() != b"keep-alive"
+        or b"host" not in fields
+        or not target.startswith(b"/")
+        or not target.isascii()
+    ):
+        return None
+    length = fields.get(b"content-length")
+    if method == b"POST" and length is not None and length.isdigit() and len(length) < 10:
+        return PlainHead("POST", target.decode("ascii"), fields, int(length))
+    if method == b"GET" and length is None:
+        return PlainHead("GET", target.decode("ascii"), fields, 0)
+    return None
+
+
+def may_become_plain(data: bytes) -> bool:
+    """Tell whether an incomplete head can be the beginning of a plain request; anything else is answered at once."""
+    method = data[:5]
+    is_method = (
+        method.startswith((b"GET ", b"POST ")) or b"GET ".startswith(method) or b"POST ".startswith(method)
+    )
+    if not is_method or len(data) > _MAX_HEAD_BYTES or data.count(b"\n") != data.count(b"\r\n"):
+        return False
+    found = _Fields()
+    try:
+        httptools.HttpRequestParser(found).feed_data(data)
+    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+        return False
+    return found.is_plain and found.target.isascii() and (not found.target or found.target.startswith(b"/"))
+
+
+class FastConnection(RequestHandler):
+    """One client's connection: plain requests are answered here, all others by aiohttp."""
+
+    def __init__(self, manager: PublicServer, *, is_fast: bool, **kwargs: object) -> None:
+        super().__init__(manager, **kwargs)  # type: ignore[arg-type]
+        self._server = manager
+        self._is_fast = is_fast
+        self._head: PlainHead | None = None
+        self._head_end = 0
+        self._held = b""
+        self._is_busy = False
+        self._is_closing = False
+        self._idle: asyncio.Future[None] | None = None
+        self._is_reading_paused = False
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come: answer it here, hold it, or hand it and all that follows to aiohttp."""
+        if not self._is_fast:
+            super().data_received(data)
+            return
+        if self._force_close or self._close or self._is_closing:
+            return
+        if self._held:
+            data = self._held + data
+        if self._is_busy or self._paused:
+            self._held = data
+            self._pause_when_full()
+            return
+        self._held = b""
+        self._begin(data)
+
+    def _begin(self, data: bytes) -> None:
+        """Look at bytes that begin with a request, while none is under way.
+
+        What is incomplete is held. The keep-alive timer is running: a client that never sends the rest is cut off by it.
+        """
+        head = self._head
+        if head is None:
+            end = data.find(b"\r\n\r\n") + 4
+            if end == 3 and may_become_plain(data):
+                self._held = data
+                return
+            if end == 3 or end > _MAX_HEAD_BYTES:
+                self._hand_over(data)
+                return
+            head = read_head(data, end)
+            if head is None or not self._server.takes(head.method, head.target, head.body_bytes):
+                self._hand_over(data)
+                return
+            self._head, self._head_end = head, end
+        end = self._head_end + head.body_bytes
+        if len(data) < end:
+            self._held = data
+            return
+        self._head = None
+        body, self._held = data[self._head_end : end], data[end:]
+        self._is_busy = True
+        self._server.answer_plain(self._request(head, body), self._answer)
+
+    def _request(self, head: PlainHead, body: bytes) -> Request:
+        path, _, query = head.target.partition("?")
+        get = head.fields.get
+        return Request(
+            Head(
+                method=head.method,
+                path=path,
+                query=query,
+                peer=self._peer(),
+                host=_text(get(b"host")),
+                origin=_text(get(b"origin")),
+                referer=_text(get(b"referer")),
+                user_agent=_text(get(b"user-agent")),
+                accept_language=_text(get(b"accept-language")),
+                accept_encoding=_text(get(b"accept-encoding")),
+                if_none_match=_text(get(b"if-none-match")),
+                content_type=_text(get(b"content-type")),
+                cookie=_text(get(b"cookie")),
+                forwarded_for=_text(get(b"x-forwarded-for")),
+            ),
+            body,
+        )
+
+    def _peer(self) -> str:
+        peername = self.peername
+        return str(peername[0]) if isinstance(peername, tuple) else ""
+
+    def _answer(self, reply: Reply) -> None:
+        """Write the reply and go on with what has come meanwhile."""
+        self._is_busy = False
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            self._held = b""
+            return
+        transport.write(encode_reply(reply, is_last=self._is_closing))
+        if self._is_closing:
+            super().close()
+            transport.close()
+            return
+        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        if self._held:
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Take the next request that waits, unless the client does not read its answers."""
+        if (
+            self._is_busy
+            or not self._is_fast
+            or self.transport is None
+            or self._force_close
+            or self._is_closing
+        ):
+            return
+        if self._paused:
+            return
+        data, self._held = self._held, b""
+        if data:
+            self._begin(data)
+        if self._is_reading_paused and not self._is_full():
+            self._is_reading_paused = False
+            self.transport.resume_reading()
+
+    def resume_writing(self) -> None:
+        """Go on with the requests that wait, now that the client reads again."""
+        super().resume_writing()
+        if self._held:
+            self._loop.call_soon(self._go_on)
+
+    def _hand_over(self, data: bytes) -> None:
+        """Let aiohttp have this connection from here on."""
+        self._is_fast = False
+        self._held, self._head = b"", None
+        if self._is_reading_paused and self.transport is not None:
+            self._is_reading_paused = False
+            self.transport.resume_reading()
+        super().data_received(data)
+
+    def _is_full(self) -> bool:
+        return len(self._held) > self._server.ingest.max_body_bytes + _MAX_HEAD_BYTES
+
+    def _pause_when_full(self) -> None:
+        if not self._is_reading_paused and self._is_full() and self.transport is not None:
+            self._is_reading_paused = True
+            self.transport.pause_reading()
+
+    def _process_keepalive(self) -> None:
+        """Close a connection that has been idle for too long; one whose answer is under way is not idle."""
+        if self._is_busy:
+            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
+        super()._process_keepalive()
+
+    def close(self) -> None:
+        """Close the connection, after the answer that is under way."""
+        self._is_closing = True
+        if not self._is_busy:
+            super().close()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 -- aiohttp's own signature
+        """Close the connection for good, after the answer that is under way, or when time is up."""
+        self._is_closing = True
+        if self._is_busy:
+            self._idle = self._loop.create_future()
+            await asyncio.wait([self._idle], timeout=timeout)
+        await super().shutdown(timeout)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forget what was held; the event under way goes on, its reply is dropped."""
+        self._held, self._head = b"", None
+        super().connection_lost(exc)
+
+
+def encode_reply(reply: Reply, *, is_last: bool = False) -> bytes:
+    """Give the bytes of an answer, with `Date`, `Server` and `Content-Length`."""
+    status, headers = reply.status, reply.headers
+    fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
+        # A line break in a value would let a client write headers of its own. None can get here; none would get out.
+        fields = "".join([f"{name}: {value}\r\n" for name, value in headers if value.isprintable()])
+    length = "" if status in {204, 304} else f"Content-Length: {len(reply.body)}\r\n"
+    close = "Connection: close\r\n" if is_last else ""
+    head = f"HTTP/1.1 {status} {_REASONS.get(status, 'Unknown')}\r\n{fields}{length}{close}"
+    return (head + _date_and_server(int(time.time()))).encode("latin-1", "replace") + reply.body
+
+
+@lru_cache(2)
+def _date_and_server(second: int) -> str:
+    return f"Date: {formatdate(second, usegmt=True)}\r\nServer: tracking-gateway\r\n\r\n"
+
+
+def _text(value: bytes | None) -> str:
+    return "" if value is None else value.decode("utf-8", "replace")
