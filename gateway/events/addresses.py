@@ -11,6 +11,7 @@ import re
 import unicodedata
 from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import unquote
 
 import idna
 import phonenumbers
@@ -117,10 +118,13 @@ class Addresses:
         A number counts as a phone only where it is written as one, with `+` or a leading zero: any other digits may well be
         a customer's number in the shop's own system.
         """
-        if "@" in value:
-            return self.email(value) or value.strip().lower()
-        if value.startswith(("+", "0")) and len(value) >= 8:
-            return self.phone(value)
+        text = value if value.isascii() else unicodedata.normalize("NFKC", value)
+        if "%" in text:
+            text = unquote(text)
+        if "@" in text:
+            return self.email(text) or text.strip().lower()
+        if len(text) >= 8 and text.lstrip(" (").startswith(("+", "0")):
+            return self.phone(text)
         return None
 
     def hashed(self, kind: FieldKind, value: str, algorithm: HashName) -> str:

@@ -160,8 +160,11 @@ class Pipeline:
     def _own_uid(self, fields: JsonObject) -> str | Rejection:
         """Give the UID that the event itself carries, empty when none, with no raw address in it."""
         uid: str = fields.get("uid", "")
-        if _is_own_kind(uid) and fields.get("aid", uid) == uid:
+        aid: str = fields.get("aid", uid)
+        if _is_own_kind(uid) and aid == uid:
             return uid
+        if aid:
+            fields["aid"] = self._identities.opaque_uid(aid)
         uid = uid.strip()
         if not uid or self._identities.is_placeholder(uid):
             return ""
@@ -170,9 +173,6 @@ class Pipeline:
             return Rejection(
                 Reason.BAD_FIELD, "uid", "must be an opaque id of at most 128 letters, digits and -_.:~+/=|"
             )
-        aid = fields.get("aid")
-        if aid:
-            fields["aid"] = self._identities.opaque_uid(aid)
         return uid
 
     def _usable(self, uid: str) -> str:
