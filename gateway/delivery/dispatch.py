@@ -61,9 +61,9 @@ class Dispatch:
         self._is_closed = False
 
     @property
-    def has_ready(self) -> bool:
-        """Whether a record waits for nothing but its turn or the breaker."""
-        return bool(self._ready)
+    def sendable(self) -> int:
+        """How many records wait for nothing but their turn: none while the gate is closed."""
+        return 0 if self._is_gated else len(self._ready)
 
     def close(self) -> None:
         """Stop every timer; what is queued stays where it is."""

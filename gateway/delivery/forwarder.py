@@ -78,7 +78,7 @@ class Forwarder:
         `clock` gives Unix time in seconds and is compared with `accepted_ms`; waits are measured in the loop's time.
         """
         self._loop = asyncio.get_running_loop()
-        self._sources = [Source(spool, max(1, window // len(spools))) for spool in spools]
+        self._sources = [Source(spool, max(1, window // len(spools)), 4 * concurrency) for spool in spools]
         self._sink = sink
         self._dead_letters = dead_letters
         self._observer = observer
@@ -160,7 +160,7 @@ class Forwarder:
             await asyncio.sleep(0)
 
     async def _room(self, source: Source) -> int:
-        while not source.has_enough_room(is_urgent=not self._dispatch.has_ready):
+        while not source.wants_more(self._dispatch.sendable):
             source.vacancy = self._loop.create_future()
             await source.vacancy
         return min(source.room, source.batch)
@@ -284,7 +284,7 @@ class Forwarder:
         follower = self._lanes.leave(parcel)
         if follower is not None:
             self._dispatch.offer(follower)
-        if source.has_enough_room(is_urgent=not self._dispatch.has_ready):
+        if source.vacancy is not None and source.wants_more(self._dispatch.sendable):
             source.call_reader()
 
     def _scout(self) -> None:

@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from gateway.events.model import Record
+from gateway.events.outcome import Reason
+
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from gateway.events.model import Record
-    from gateway.events.outcome import Reason
     from gateway.spool.contract import Spool
 
 _READ_AT_ONCE = 256
@@ -22,14 +25,16 @@ _READ_AT_ONCE = 256
 class Source:
     """A spool that is read, and how many of its records are held in memory: never more than `window`.
 
-    An eighth of the window is kept for *scouts*: records that are read, one by one, when all others wait for another
+    No more is read than the sends need for a while: what is taken up long before it is sent has left the processor's caches
+    when its turn comes, and the collector of garbage has looked at it again and again. An eighth of the window is kept for *scouts*: records that are read, one by one, when all others wait for another
     attempt, to learn whether the collector fails at everything or just at those.
     """
 
-    __slots__ = ("_limit", "_reserve", "_scouts", "batch", "held", "spool", "vacancy")
+    __slots__ = ("_limit", "_reserve", "_scouts", "batch", "held", "plenty", "spool", "vacancy")
 
-    def __init__(self, spool: Spool, window: int) -> None:
+    def __init__(self, spool: Spool, window: int, plenty: int) -> None:
         self.spool = spool
+        self.plenty = plenty
         self._reserve = window // 8
         self._limit = window - self._reserve
         self._scouts = 0
@@ -42,9 +47,14 @@ class Source:
         """How many records may be read now."""
         return self._limit + self._scouts - self.held
 
-    def has_enough_room(self, *, is_urgent: bool) -> bool:
-        """Whether to read now: reading by the handful is dear, but not when nothing else is to do or a scout is due."""
-        return self.room >= (1 if is_urgent or self._scouts else self.batch)
+    def wants_more(self, sendable: int) -> bool:
+        """Whether to read now, when so many records could be sent at once.
+
+        Reading by the handful is dear, but not when nothing else is to do or a scout is due.
+        """
+        if self._scouts or not sendable:
+            return self.room > 0
+        return sendable < self.plenty and self.room >= self.batch
 
     @property
     def is_stuck(self) -> bool:
@@ -71,48 +81,31 @@ class Source:
             self.vacancy = None
 
 
-class Lane:
+class Lane(msgspec.Struct, eq=False):
     """One user's line. `refusals`: how often in a row its head was refused while other users' records were delivered."""
 
-    __slots__ = ("key", "refusals", "waiting")
-
-    def __init__(self, key: tuple[str, str] | None) -> None:
-        self.key = key
-        self.refusals = 0
-        self.waiting: deque[Parcel] | None = None
+    key: tuple[str, str] | None
+    refusals: int = 0
+    waiting: deque[Parcel] | None = None
 
 
-class Parcel:
+class Parcel(msgspec.Struct, eq=False):
     """A record on its way, from being read to its acknowledgement.
 
     `fate` is set when the record is to go to the dead letters: why, in one word and in a sentence. `deliveries_seen` is the
     forwarder's count of deliveries when this record was last refused, or first tried.
     """
 
-    __slots__ = (
-        "attempts",
-        "burials",
-        "deliveries_seen",
-        "fate",
-        "is_held_back",
-        "lane",
-        "position",
-        "record",
-        "source",
-        "ticket",
-    )
-
-    def __init__(self, record: Record, source: Source, position: int, lane: Lane) -> None:
-        self.record = record
-        self.source = source
-        self.position = position
-        self.lane = lane
-        self.attempts = 0
-        self.burials = 0
-        self.deliveries_seen = 0
-        self.fate: tuple[Reason, str] | None = None
-        self.is_held_back = False
-        self.ticket = 0
+    record: Record
+    source: Source
+    position: int
+    lane: Lane
+    attempts: int = 0
+    burials: int = 0
+    deliveries_seen: int = 0
+    fate: tuple[Reason, str] | None = None
+    is_held_back: bool = False
+    ticket: int = 0
 
 
 class Lanes:

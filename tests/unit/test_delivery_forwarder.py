@@ -403,6 +403,22 @@ def test_a_time_that_the_collector_named_outlasts_the_outage():
     simulate(scenario)
 
 
+def test_no_more_is_read_ahead_than_is_sent_soon():
+    """While the collector takes events only a small part of a large window is filled, and no send waits for the spool."""
+
+    async def scenario():
+        sink = FakeSink(lambda *_: (1.0, Delivered(200, 1000.0)))
+        spool = FakeSpool([record(i, f"u{i}") for i in range(4000)])
+        async with post(spool, sink=sink, concurrency=20) as running:
+            for second in range(1, 200):
+                await running.until(lambda end=second: now() >= end)
+                assert running.forwarder.held <= 20 + 4 * 20 + 256
+            await running.until_empty(within_seconds=2)
+        assert sink.most_at_once == 20
+
+    simulate(scenario)
+
+
 def test_one_users_long_backlog_is_delivered_whole():
     """A user whose backlog is many windows long is served record by record, none of it given up."""
 
