@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 
 from gateway.delivery.answers import Fault, judge
 from gateway.delivery.contract import Retry, Verdict
+from gateway.delivery.heads import KnownHeads
 from gateway.delivery.http1 import Connection, Exchange
 from gateway.delivery.target import Target
 
@@ -67,6 +68,7 @@ class CollectorClient:
         self._idle_seconds = idle_seconds
         self._clock = clock
         self._loop = asyncio.get_running_loop()
+        self._heads = KnownHeads()
         self._turns = max_connections
         self._waiting: deque[Exchange] = deque()
         self._connecting: dict[Exchange, asyncio.Task[None]] = {}
@@ -184,7 +186,7 @@ class CollectorClient:
         try:
             async with asyncio.timeout_at(limit):
                 _, connection = await self._loop.create_connection(
-                    lambda: Connection(self._finished, self._forget),
+                    lambda: Connection(self._finished, self._forget, self._heads),
                     target.host,
                     target.port,
                     ssl=self._ssl,

@@ -15,13 +15,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from math import inf
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import httptools
 import msgspec
 
 from gateway.delivery.answers import Answer, Fault
 from gateway.delivery.contract import Verdict
+
+if TYPE_CHECKING:
+    from gateway.delivery.heads import KnownHeads
 
 MAX_HEAD_BYTES = 16_384
 MAX_BODY_BYTES = 65_536
@@ -39,7 +42,8 @@ class Exchange(msgspec.Struct, eq=False):
 class Connection(asyncio.Protocol):
     """A connection that can be used again and again, as long as `is_usable`.
 
-    `finished` is told the result of each exchange, `lost` when the connection is no more.
+    `finished` is told the result of each exchange, `lost` when the connection is no more; `heads` is for all connections to
+    the same server.
     """
 
     __slots__ = (
@@ -48,6 +52,7 @@ class Connection(asyncio.Protocol):
         "_finished",
         "_head_bytes",
         "_head_done",
+        "_heads",
         "_heard",
         "_is_whole",
         "_keeps_alive",
@@ -72,9 +77,11 @@ class Connection(asyncio.Protocol):
         self,
         finished: Callable[[Connection, Exchange, Answer | Fault], None],
         lost: Callable[[Connection], None],
+        heads: KnownHeads,
     ) -> None:
         self._finished = finished
         self._lost = lost
+        self._heads = heads
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._exchange: Exchange | None = None
@@ -136,7 +143,14 @@ class Connection(asyncio.Protocol):
         if self._exchange is None:
             self.abort()
             return
-        self._heard = True
+        is_first = not self._heard
+        if is_first:
+            self._heard = True
+            known = self._heads.answer(data)
+            if known is not None:
+                # The parser stays where it is: between two messages.
+                self._settle(known)
+                return
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
@@ -145,7 +159,10 @@ class Connection(asyncio.Protocol):
                 self.abort(f"not an HTTP answer: {type(error).__name__}")
                 return
         if self._is_whole:
-            self._settle(Answer(self._status, self._retry_after))
+            answer = Answer(self._status, self._retry_after)
+            if is_first and self._keeps_alive:
+                self._heads.learn(data, self._body_bytes, answer)
+            self._settle(answer)
         elif self._head_bytes > MAX_HEAD_BYTES:
             self.abort("the answer's head is too long")
         elif self._body_bytes > MAX_BODY_BYTES:
