@@ -16,6 +16,7 @@ import orjson
 import uvloop
 from aiohttp import web
 from rich.console import Console
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
@@ -169,9 +170,10 @@ def _announce(addresses: Addresses, data_dir: Path, *, as_json: bool) -> None:
         " 3. Press [italic]a second person on the same device[/italic]: the conflict is held, not merged.\n"
         f" 4. Take the collector down: [italic]curl -d '{{\"down\":true}}' {addresses.collector}/behave[/italic], shop on, then\n"
         f"    [italic]curl -d '{{\"down\":false}}' {addresses.collector}/behave[/italic]: every event arrives.\n"
-        f" 5. Read the log: [italic]tail -f {data_dir}/gateway.log[/italic]"
+        f" 5. Read the log: [italic]tail -f {escape(str(data_dir))}/gateway.log[/italic]"
     )
     console = Console()
     console.print(Panel.fit(table, title="Tracking Gateway demo", border_style="green"))
-    console.print(steps)
+    # Commands to copy: the terminal may wrap them, a line break of ours would break them.
+    console.print(steps, soft_wrap=True)
     console.print("\n[dim]Ctrl-C stops all three.[/dim]")
