@@ -107,3 +107,14 @@ def test_no_text_of_a_visitor_can_add_a_line(nasty):
     assert b"\r" not in b"".join(lines)
     assert b"\x00" not in request
     assert request.endswith(b"\r\n\r\n" + RECORD.body)
+
+
+def test_only_what_could_break_a_query_is_percent_encoded():
+    """Visible ASCII but `#` goes out as it came; every other character of the first 256 is percent-encoded."""
+    target = Target.of("http://c.example/e")
+    for code in range(256):
+        character = chr(code)
+        is_kept = 0x21 <= code < 0x7F and character != "#"
+        expected = character if is_kept else "".join(f"%{byte:02X}" for byte in character.encode())
+        request = target.render(msgspec.structs.replace(RECORD, query=f"q={character}"))
+        assert f"POST /e?q={expected} HTTP/1.1".encode() == head_of(request)[0]
