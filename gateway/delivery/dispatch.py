@@ -165,6 +165,11 @@ class Dispatch:
         return parcel
 
     def _probe_due(self) -> None:
+        if self._loop.time() < self._breaker.probe_at:
+            # uvloop counts in milliseconds, so its timers may fire a little early: then no send is permitted yet, and
+            # without another timer nothing would ever be sent again.
+            self._probe_timer = self._loop.call_later(0.001, self._probe_due)
+            return
         # Nothing else ages the records that wait behind an open breaker.
         waiting, self._ready = self._ready, deque()
         for parcel in waiting:

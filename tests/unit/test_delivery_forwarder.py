@@ -9,7 +9,7 @@ import pytest
 from gateway.delivery.contract import Delivered, Retry, Undeliverable
 from gateway.delivery.retry import RetryPolicy
 from gateway.events.outcome import Reason
-from tests.unit.delivery_fakes import FakeSink, FakeSpool, post, record, simulate
+from tests.unit.delivery_fakes import FakeSink, FakeSpool, HastyLoop, post, record, simulate
 
 OK = (0.01, Delivered(200, 10.0))
 DOWN = (0.01, Retry("status 503"))
@@ -240,6 +240,20 @@ def test_a_collector_that_is_down_for_an_hour_is_left_alone_and_then_gets_everyt
         assert drained_at - drained_from < 2000 / 32 * 0.01 + 1.0
 
     simulate(scenario)
+
+
+def test_an_outage_ends_also_when_timers_fire_a_little_early():
+    """A probe that is not permitted yet is tried again at once: nothing waits for the next event to come in."""
+
+    async def scenario():
+        sink = FakeSink(
+            lambda _record, _attempt: (0.01, Retry("down") if now() < 100 else Delivered(200, 1.0))
+        )
+        async with post(FakeSpool([record(index, f"u{index}") for index in range(40)]), sink=sink) as running:
+            await running.until_empty(within_seconds=400)
+            assert running.journal.phases[-1] == "closed"
+
+    simulate(scenario, HastyLoop)
 
 
 def test_one_probe_at_a_time_while_the_breaker_is_open():
