@@ -101,16 +101,19 @@ class Pipeline:
         ]
         return Decision(verdicts, self._reply(prepared, verdicts))
 
-    def refuse(self, prepared: Prepared, verdicts: Sequence[Verdict] | None) -> Decision:
+    def refuse(
+        self, prepared: Prepared, verdicts: Sequence[Verdict] | None, *, is_held: bool = False
+    ) -> Decision:
         """Turn verdicts that could not be made durable into `unavailable`; nothing of them was promised to anybody.
 
-        `verdicts` is `None` when it did not come to a decision; what was never to be kept keeps its verdict.
+        `verdicts` is `None` when it did not come to a decision. What was never to be kept keeps its verdict, and so does what
+        is in the quarantine already, when `is_held`.
         """
         refused: list[Verdict] = []
         for each in verdicts if verdicts is not None else prepared.events:
             if isinstance(each, Rejection):
                 refused.append(Verdict(each))
-            elif isinstance(each, Verdict) and not each.is_kept:
+            elif isinstance(each, Verdict) and (not each.is_kept or (is_held and each.entry is not None)):
                 refused.append(each)
             else:
                 refused.append(Verdict(_UNAVAILABLE, each.event_id, each.request_id, each.uid))

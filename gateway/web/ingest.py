@@ -138,6 +138,7 @@ class Ingest:
         self, prepared: Prepared, decision: Decision | None, started: float, answer: Callable[[Reply], None]
     ) -> None:
         """Go on where the ledger must bind or the quarantine must keep, which takes waiting."""
+        is_held = False
         try:
             if decision is None:
                 bindings = await self._ledger.bind(prepared.claims, prepared.stamp.now_ms)
@@ -145,10 +146,11 @@ class Ingest:
             entries, payloads = self._kept(decision)
             if entries:
                 await self._quarantine.put(entries)
+                is_held = True
             if payloads:
                 await self._spool.append(payloads)
         except Exception as error:  # noqa: BLE001 -- see `_refuse`
-            decision = self._refuse(prepared, decision, error)
+            decision = self._refuse(prepared, decision, error, is_held=is_held)
         self._answered(prepared, decision, started, answer)
 
     def _answered(
@@ -198,10 +200,12 @@ class Ingest:
         entries = [each.entry for each in verdicts if each.entry is not None]
         return entries, [self._pack(each.record) for each in verdicts if each.record is not None]
 
-    def _refuse(self, prepared: Prepared, decision: Decision | None, error: BaseException) -> Decision:
+    def _refuse(
+        self, prepared: Prepared, decision: Decision | None, error: BaseException, *, is_held: bool = False
+    ) -> Decision:
         """Make of whatever broke, a full disk or a fault of ours, a counted outcome: not one event may vanish with it."""
         known = isinstance(error, LedgerUnavailable | SpoolUnavailable | QuarantineUnavailable)
         fields = {"error": type(error).__name__, "detail": str(error)} if known else describe(error)
         events = [each.event_id for each in prepared.events if isinstance(each, Pending)]
         self._journal.trouble("not_kept", events=events, **fields)
-        return self._pipeline.refuse(prepared, decision.verdicts if decision else None)
+        return self._pipeline.refuse(prepared, decision.verdicts if decision else None, is_held=is_held)
