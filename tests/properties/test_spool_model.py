@@ -130,7 +130,7 @@ class SpoolMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def damage(self, data):
         self.close()
-        whole = [item for item in self.items if not item.is_damaged]
+        whole = [item for item in self.items if not item.is_damaged and not item.is_acknowledged]
         item = data.draw(st.sampled_from(whole))
         for path in self.directory.glob("*.segment"):
             content = bytearray(path.read_bytes())
