@@ -4,10 +4,21 @@ What always holds:
 
 - One group is in flight. The next is submitted when it has come back, so a group on disk proves the group before it.
 - A group is one write and one sync in one segment, and has one future for all who wait for it.
+- While clients come together, groups gather: see below. A client that is alone is never delayed.
 - A segment that refused a group is never written again: after a failed sync nobody knows what the disk holds, and a second
   sync would say yes without having written (`fsyncgate`, PostgreSQL wiki: Fsync Errors). Its fence travels in the head of
   the next segment, in the same write and sync as that segment's first group.
 - The next segment is made ahead. Only when there is none do groups wait for one, and when it can't be made, they all fail.
+
+Gathering
+    A group costs the process two switches of threads and a fight for the interpreter's lock, however little it carries. So
+    after a group that several appends shared, the next one is submitted only when a turn of the loop brought no further
+    append, when it is full, or when `gather_seconds` have passed. No timer waits while the loop has nothing to do: a timer
+    more than halves the rate of two clients. Measured in a gateway on one core, medians of six rounds in turns with one that
+    does not gather, under 8, 16, 32 and 64 connections: a group carried 8, 17, 26 and 51 payloads instead of 4, 7, 13 and 22,
+    switches of threads fell by 53 to 68 %, system time by 20 to 32 %, all CPU time by 20, 13, -1 and 14 %. The median answer
+    came up to 16 % sooner, at 32 connections 1 % later; the slowest in a hundred scattered too much to tell.
+    What it costs: while the loop is busy without a gap, an append can wait for `gather_seconds` more.
 """
 
 from __future__ import annotations
@@ -48,12 +59,13 @@ class GroupFuture(asyncio.Future[None]):
 
 
 class _Group:
-    __slots__ = ("future", "payloads", "size")
+    __slots__ = ("appends", "future", "payloads", "size")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.future = GroupFuture(loop=loop)
         self.payloads: list[bytes] = []
         self.size = 0
+        self.appends = 0
 
 
 class GroupCommit:
@@ -63,7 +75,7 @@ class GroupCommit:
     another segment took over. `trouble` is why the last group failed, `None` while all is well.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - its parts and its limits, all passed in
         self,
         disk: Disk,
         directory: Path,
@@ -72,6 +84,7 @@ class GroupCommit:
         *,
         segment_bytes: int,
         retry_seconds: float,
+        gather_seconds: float,
         on_durable: Callable[[Segment, Place, Sequence[bytes], int], None],
         on_roll: Callable[[], None],
     ) -> None:
@@ -90,6 +103,9 @@ class GroupCommit:
         self._segment_bytes = segment_bytes
         self._group_bytes = min(GROUP_BYTES, segment_bytes - DATA_START)
         self._retry_seconds = retry_seconds
+        self._gather_seconds = gather_seconds
+        self._gather_until = 0.0
+        self._is_shared = False
         self._on_durable = on_durable
         self._on_roll = on_roll
         self._queue: deque[_Group] = deque()
@@ -118,10 +134,11 @@ class GroupCommit:
             queue.append(group)
         group.payloads += payloads
         group.size += size
+        group.appends += 1
         self.queued_bytes += size
         if not self._is_busy:
             self._is_busy = True
-            self._loop.call_soon(self._submit)
+            self._submit_soon()
         return group.future
 
     async def close(self) -> None:
@@ -140,6 +157,23 @@ class GroupCommit:
         """Let go of the next segment's file, when nothing runs in the background any more."""
         if self._spare:
             keeper.close(self._spare)
+
+    def _submit_soon(self) -> None:
+        if self._is_shared:
+            self._gather_until = self._loop.time() + self._gather_seconds
+            # Counted from nothing, since this turn is half over: the first whole one decides.
+            self._loop.call_soon(self._gather, 0)
+        else:
+            self._loop.call_soon(self._submit)
+
+    def _gather(self, appends: int) -> None:
+        """Submit, unless the loop's last turn brought more to the group that had so many `appends`, and it may wait."""
+        queue = self._queue
+        # Empty when the disk refused a new segment in the meantime.
+        if len(queue) != 1 or queue[0].appends == appends or self._loop.time() >= self._gather_until:
+            self._submit()
+        else:
+            self._loop.call_soon(self._gather, queue[0].appends)
 
     def _submit(self) -> None:
         if not self._queue:
@@ -197,7 +231,11 @@ class GroupCommit:
             self._seal(segment)
             self._fail(group, refusal)
             self._retry_later()
-        self._submit()
+        self._is_shared = group.appends > 1 and self._gather_seconds > 0
+        if self._is_shared and self._queue:
+            self._submit_soon()
+        else:
+            self._submit()
 
     def _fail(self, group: _Group, error: BaseException) -> None:
         self.trouble = SpoolUnavailable(str(self._directory), str(error), _HINT)

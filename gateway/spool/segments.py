@@ -20,7 +20,7 @@ Positions
     is durable. So a position is never used twice, whatever a crash tore off.
 
 Operations
-    *append*       joins the group that goes next; `call_soon` submits it (`commit`)
+    *append*       joins the group that goes next; `call_soon` submits it, later under load (`commit`)
     *group*        head and records in one write, one `fdatasync`, on the writer's thread; then it counts as durable
     *roll*         a group that does not fit goes to the next segment, which was made ahead: zeros really written and synced,
                    so that a group's sync writes no metadata. The first group of a segment is written together with its head,
@@ -88,6 +88,7 @@ class Tuning(NamedTuple):
 
     `tail_entries` and `tail_bytes` bound what is kept in memory for a reader that lags. Acknowledgements become durable after
     `flush_seconds` or `flush_count` of them, whichever is first; a disk that refused is tried again every `retry_seconds`.
+    While clients come together, a group may gather appends for `gather_seconds` (`commit`); 0 submits each one at once.
     """
 
     tail_entries: int = 16_384
@@ -95,6 +96,7 @@ class Tuning(NamedTuple):
     flush_seconds: float = 0.1
     flush_count: int = 10_000
     retry_seconds: float = 1.0
+    gather_seconds: float = 0.003
 
 
 class _Opened(NamedTuple):
@@ -137,6 +139,7 @@ class SegmentSpool:
             recovered,
             segment_bytes=opened.segment_bytes,
             retry_seconds=tuning.retry_seconds,
+            gather_seconds=tuning.gather_seconds,
             on_durable=self._durable,
             on_roll=self._discard_settled,
         )
