@@ -164,7 +164,7 @@ def journal_steps(bench: Bench, folder: Path) -> list[Step]:
     """Time the log line and the counts of an accepted event; the line is written by the log's thread."""
     log = open_log(Logging(format="json", file=str(folder / "steps.log")))
     metrics = Metrics()
-    journal = Journal(log.logger, metrics)
+    journal = Journal(log, metrics)
     each = bench.watch.each
     fields = {
         "outcome": "accepted", "reason": "ok", "portal_id": _PORTAL, "prop_id": "556300706", "duration_ms": 1.234,
@@ -198,7 +198,7 @@ async def forward_steps(bench: Bench, folder: Path, sink: Sink) -> list[Step]:
     pack, unpack = msgspec.msgpack.Encoder().encode, msgspec.msgpack.Decoder(Record).decode
     target = Target.of("http://127.0.0.1:9000/event")
     log = open_log(Logging(format="json", file=str(folder / "forward.log")))
-    journal = Journal(log.logger, Metrics())
+    journal = Journal(log, Metrics())
     each = bench.watch.each
     records = bench.records()
     parts = [

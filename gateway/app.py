@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -101,7 +102,7 @@ async def running_gateway(
     `LedgerUnavailable`, `QuarantineUnavailable` and `OSError` (an address that can't be bound) before anything is taken.
     """
     metrics = Metrics()
-    journal = Journal(log.logger, metrics)
+    journal = Journal(log, metrics)
     asyncio.get_running_loop().set_exception_handler(lambda _, context: _report_fault(journal, context))
     pipeline = Pipeline(settings)
     make_data_dir(settings.data_dir)
@@ -164,6 +165,7 @@ async def running_gateway(
             properties=len(settings.properties),
             pending=running.pending,
         )
+        _calm_collector()
         try:
             yield running
         finally:
@@ -222,6 +224,16 @@ async def _keep_gauges(metrics: Metrics, running: Running, spools: list[SegmentS
         metrics.spool_pending.set(running.pending)
         metrics.spool_damaged.set(sum(spool.damaged for spool in spools))
         await asyncio.sleep(_GAUGE_SECONDS)
+
+
+def _calm_collector() -> None:
+    """Let the cyclic garbage collector look at what events leave behind, not at all that was loaded to take them.
+
+    An event leaves no cycles; the collector's walks over modules, rules and caches were a twentieth of the gateway's time.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
 
 
 def _report_fault(journal: Journal, context: dict[str, Any]) -> None:

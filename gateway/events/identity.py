@@ -64,7 +64,8 @@ class Identities:
         self._policy = identity
         self._policies = {name.lower(): policy for name, policy in identity.field_policies.items()}
         self._kinds: dict[str, FieldKind] = {name: field_kind(name) for name in self._policies}
-        self._needles = tuple(name.encode() for name in self._policies)
+        # With the quote that ends a key: `utm_medium=email` is no field.
+        self._needles = tuple(f'{name}"'.encode() for name in self._policies)
         self._addresses = Addresses(identity.default_region)
         words = [word.lower() for word in identity.placeholder_cids]
         self._placeholders = frozenset(

@@ -1,7 +1,8 @@
 """The bindings that were seen lately, in memory, so that a returning visitor costs no I/O.
 
-A binding never changes, so what is in here is right for ever and needs no expiry; that a UID is unbound is never kept,
-because another process may bind it in the next moment. The number of entries is bounded: when it is full, the binding that
+A binding never changes, so what is in here is right for ever and needs no expiry; that a UID is unbound is not kept here,
+because another process may bind it in the next moment. (Only a ledger that nobody else writes keeps that too, in a cache of
+its own, and forgets it with the binding.) The number of entries is bounded: when it is full, the binding that
 was kept first goes first. Moving an entry on each hit would cost more than the rare second look into the store does.
 An entry takes about 270 bytes with a 19-digit UID and a CID of 32 digits: 100,000 of them are 27 MB.
 """
@@ -32,7 +33,12 @@ class BindingCache:
         key = (portal_id, uid)
         if key in self._by_uid or not self._entries:
             return
-        if len(self._by_uid) >= self._entries:
-            del self._by_uid[self._oldest_first.popleft()]
+        # One that was forgotten since still stands in the queue.
+        while len(self._by_uid) >= self._entries:
+            self._by_uid.pop(self._oldest_first.popleft(), None)
         self._by_uid[key] = cid
         self._oldest_first.append(key)
+
+    def forget(self, key: tuple[str, str]) -> None:
+        """Let go of an entry, if it is there."""
+        self._by_uid.pop(key, None)

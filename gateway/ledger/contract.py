@@ -2,7 +2,7 @@
 
 A binding `(portal_id, uid) -> cid` is made once and never changes: the first CID wins, across tasks, processes, restarts
 and power cuts. A binding is durable before `bind` gives it. Because bindings never change, one that was seen may be cached
-for ever; that a UID is *unbound* may never be cached, since another process can bind it at any moment.
+for ever; that a UID is *unbound* may be cached only where no other process can write, and until this one binds it.
 """
 
 from __future__ import annotations

@@ -52,13 +52,20 @@ class SqliteLedger:
     """Who is who, in a file: the contract is that of `gateway.ledger.contract.Ledger`."""
 
     def __init__(
-        self, path: Path, reader: SqliteReader, writer: SqliteWriter | None, cache: BindingCache
+        self,
+        path: Path,
+        reader: SqliteReader,
+        writer: SqliteWriter | None,
+        cache: BindingCache,
+        unbound: BindingCache,
     ) -> None:
         self._path = path
         self._reader = reader
         self._writer = writer
         self._cache = cache
         self._probe = cache.probe
+        self._unbound = unbound
+        self._probe_unbound = unbound.probe
         # Shared with the writer's thread: only what is stored for good enters it, and a dict's own methods are atomic.
         self._portals: dict[str, int] = {}
         self._commits: GroupCommit[Ask, Binding] | None = (
@@ -71,10 +78,14 @@ class SqliteLedger:
 
     def lookup(self, portal_id: str, uid: str) -> str | None:
         """Give the CID of a UID, or `None` when it is unbound. Raises `LedgerUnavailable`."""
-        cid = self._probe((portal_id, uid))
+        key = (portal_id, uid)
+        cid = self._probe(key)
         if cid is not None:
             self._hits += 1
             return cid
+        if self._probe_unbound(key) is not None:
+            self._hits += 1
+            return None
         self._misses += 1
         portal = self._portals.get(portal_id)
         if portal is None:
@@ -82,10 +93,11 @@ class SqliteLedger:
             if portal is None:
                 return None
             self._portals[portal_id] = portal
-        key = self._reader.value(_CID, (portal, encode_key(uid)))
-        if key is None:
+        stored = self._reader.value(_CID, (portal, encode_key(uid)))
+        if stored is None:
+            self._unbound.keep(portal_id, uid, "")
             return None
-        cid = decode_key(key)
+        cid = decode_key(stored)
         self._cache.keep(portal_id, uid, cid)
         return cid
 
@@ -105,6 +117,8 @@ class SqliteLedger:
         for place, ask, binding in zip(unbound, asks, await self._submit(asks), strict=True):
             bindings[place] = binding
             if binding.cid is not None:
+                # From here on nobody hears "unbound" again: the writer's thread has stored it, this thread forgets it.
+                self._unbound.forget(ask.key)
                 self._cache.keep(*ask.key, binding.cid)
         return bindings
 
@@ -156,18 +170,21 @@ def open_sqlite_ledger(
     *,
     cache_entries: int = 100_000,
     read_only: bool = False,
+    is_only_writer: bool = False,
     patience_seconds: float = _WRITER_PATIENCE_SECONDS,
 ) -> SqliteLedger:
     """Open the ledger in this file, made where there is none, and give it; its directory must exist.
 
     `read_only` is for another process than the server's, while that runs or not: nothing is made or written, and
     `bind` answers for bound UIDs alone. `cache_entries` bounds the bindings kept in memory, about 270 bytes each.
-    `patience_seconds` bounds how long a batch waits for the other processes that write. Raises `LedgerUnavailable`.
+    `patience_seconds` bounds how long a batch waits for the other processes that write. `is_only_writer` is the caller's word
+    that no other process writes this file while it is open: then as many unbound UIDs are remembered too, and the page views of
+    an anonymous visitor cost no I/O. Raises `LedgerUnavailable`.
     """
-    cache = BindingCache(cache_entries)
+    cache, unbound = BindingCache(cache_entries), BindingCache(cache_entries if is_only_writer else 0)
     if read_only:
         return SqliteLedger(
-            path, SqliteReader(path, LEDGER_FILE, patience_seconds=patience_seconds), None, cache
+            path, SqliteReader(path, LEDGER_FILE, patience_seconds=patience_seconds), None, cache, unbound
         )
     writer = SqliteWriter(path, LEDGER_FILE, patience_seconds=patience_seconds)
     try:
@@ -177,7 +194,7 @@ def open_sqlite_ledger(
     except BaseException:
         writer.close()
         raise
-    return SqliteLedger(path, reader, writer, cache)
+    return SqliteLedger(path, reader, writer, cache, unbound)
 
 
 def _bytes_of(file: Path) -> int:

@@ -12,10 +12,9 @@ from gateway.events.outcome import FATES, Outcome
 from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
-    import structlog
-
     from gateway.events.decisions import Decision, Prepared, Verdict
     from gateway.events.model import Record
+    from gateway.telemetry.logging import Log
     from gateway.telemetry.metrics import Metrics
 
 _LONGEST_PHONE = 24
@@ -24,9 +23,9 @@ _LONGEST_PHONE = 24
 class Journal:
     """Writes the log and keeps the counts."""
 
-    def __init__(self, logger: structlog.typing.FilteringBoundLogger, metrics: Metrics) -> None:
-        self._logger = logger
-        self._log = {"info": logger.info, "warning": logger.warning, "error": logger.error}
+    def __init__(self, log: Log, metrics: Metrics) -> None:
+        self._logger = log.logger
+        self._line = log.line
         self._metrics = metrics
         metrics.collector_up.set(1)
 
@@ -63,21 +62,21 @@ class Journal:
                 fields["detail"] = verdict.rejection.detail
             if verdict.is_new_binding:
                 self._metrics.bindings.inc()
-            self._log[FATES[verdict.reason].level]("event", **fields)
+            self._line(FATES[verdict.reason].level, "event", fields)
         self._metrics.answer_seconds.observe(duration_ms / 1000)
 
     def delivered(self, record: Record, attempts: int, duration_ms: float) -> None:
         """Say that the collector took an event."""
         self._metrics.delivery("delivered")
-        self._logger.info(
-            "delivery",
-            result="delivered",
-            event_id=record.event_id,
-            portal_id=record.portal_id,
-            uid=record.uid,
-            attempts=attempts,
-            duration_ms=round(duration_ms, 3),
-        )
+        fields = {
+            "result": "delivered",
+            "event_id": record.event_id,
+            "portal_id": record.portal_id,
+            "uid": record.uid,
+            "attempts": attempts,
+            "duration_ms": round(duration_ms, 3),
+        }
+        self._line("info", "delivery", fields)
 
     def retrying(self, record: Record, attempt: int, cause: str, delay_seconds: float) -> None:
         """Say that an attempt failed and when the next is due."""

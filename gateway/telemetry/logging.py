@@ -27,7 +27,7 @@ import structlog
 from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
     from typing import BinaryIO
 
     from gateway.settings import Logging
@@ -147,12 +147,18 @@ def _atomic_write(stream: BinaryIO) -> int:
 
 
 class Log:
-    """The gateway's log: `logger` for those who log, `close` for the one who stops it."""
+    """The gateway's log: `logger` for those who log, `line` for those who log for each event, `close` for who stops it."""
 
     def __init__(
-        self, logger: structlog.typing.FilteringBoundLogger, writer: LineWriter, file: BinaryIO | None
+        self,
+        logger: structlog.typing.FilteringBoundLogger,
+        writer: LineWriter,
+        file: BinaryIO | None,
+        line: Callable[[str, str, dict[str, Any]], None],
     ) -> None:
         self.logger = logger
+        self.line = line
+        """Log `(level, event, fields)` as `logger` would; it takes the fields over. Half the cost where lines are JSON."""
         self._writer = writer
         self._file = file
         self._bridge = _Bridge(logger)
@@ -193,7 +199,20 @@ def open_log(settings: Logging, stream: TextIO | None = None, *, worker: int | N
     bound: structlog.typing.FilteringBoundLogger = logger.bind(
         **({} if worker is None else {"worker": worker})
     )
-    return Log(bound, writer, file)
+    threshold = _LEVELS[settings.level]
+    always: dict[str, Any] = {} if worker is None else {"worker": worker}
+
+    def json_line(level: str, event: str, fields: dict[str, Any]) -> None:
+        if _LEVELS[level] >= threshold:
+            write = writer.info if level == "info" else writer.warning
+            # As `_render` does it.
+            line = {"timestamp": _timestamp(), "level": level, "event": event, **always, **fields}
+            write(orjson.dumps(line, default=str))
+
+    def console_line(level: str, event: str, fields: dict[str, Any]) -> None:
+        getattr(bound, level)(event, **fields)
+
+    return Log(bound, writer, file, console_line if use_console else json_line)
 
 
 def _unbuffered(console: TextIO) -> BinaryIO:
@@ -243,11 +262,14 @@ def _add_local_time(_: Any, __: str, fields: MutableMapping[str, Any]) -> Mutabl
 
 
 def _render(_: Any, __: str, fields: MutableMapping[str, Any]) -> bytes:
-    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
-    timestamp = f"{_second(seconds)}.{milliseconds:03d}Z"
     # What a person's eye looks for comes first.
-    line = {"timestamp": timestamp, "level": fields.pop("level"), "event": fields.pop("event"), **fields}
+    line = {"timestamp": _timestamp(), "level": fields.pop("level"), "event": fields.pop("event"), **fields}
     return orjson.dumps(line, default=str)
+
+
+def _timestamp() -> str:
+    seconds, milliseconds = divmod(time.time_ns() // 1_000_000, 1000)
+    return f"{_second(seconds)}.{milliseconds:03d}Z"
 
 
 @lru_cache(16)

@@ -100,7 +100,7 @@ async def serving(tmp_path, *, is_fast, buffer_bytes=0):
     metrics = Metrics()
     log = open_log(Logging(format="json", file=str(tmp_path / f"{is_fast}.log")))
     spool = MemorySpool()
-    journal = Journal(log.logger, metrics)
+    journal = Journal(log, metrics)
     ingest = Ingest(
         shop_pipeline(),
         MemoryLedger(),

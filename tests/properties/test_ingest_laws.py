@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections import Counter
 from urllib.parse import urlencode
 
@@ -107,6 +108,8 @@ nearly_sound = st.builds(
     st.sampled_from(sorted(known)).flatmap(lambda name: st.fixed_dictionaries({name: known[name]})),
 )
 payloads = st.one_of(nearly_sound, events, st.lists(nearly_sound | events | anything, max_size=6), anything)
+# A planted address, whole or in part, up to its sign; what a mutation left of one without a sign is no address any more.
+ADDRESS = re.compile(r"(?i)canary[^\s\"',;:<>]{0,30}?(?:@|\uff20|%(?:25)*40)")
 
 
 @st.composite
@@ -215,12 +218,12 @@ def test_every_event_has_one_fate_and_what_was_kept_is_what_was_promised(given_r
         "quarantined": sorted(each.event_id for each in bench.held()),
     }
     assert [] == [reply.status for reply in replies if reply.status >= 500]
-    assert "canary" not in text.lower()
+    assert not ADDRESS.search(text)
     for reply in replies:
         headers = [
             value for name, value in reply.headers if name not in {"Location", "Access-Control-Allow-Origin"}
         ]
-        assert "canary" not in f"{headers}{reply.body!r}".lower()
+        assert not ADDRESS.search(f"{headers}{reply.body!r}")
 
 
 @LAW
@@ -233,7 +236,7 @@ def test_no_record_goes_out_under_another_customer_than_its_uid_is_bound_to(give
         fields = orjson.loads(record.body)
         bound = bench.ledger.lookup(record.portal_id, record.uid)
         assert fields.get("cid") in (None, "", bound)
-        assert "canary" not in f"{fields['uid']} {fields.get('cid')}".lower()
+        assert not ADDRESS.search(f"{fields['uid']} {fields.get('cid')}")
 
 
 STORES = st.frozensets(st.sampled_from(["ledger", "spool", "quarantine"]))

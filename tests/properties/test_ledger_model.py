@@ -24,12 +24,14 @@ CLAIMS_AND_LOOKUPS = st.builds(Claim, PORTALS, UIDS, st.none() | CIDS)
 class LedgerAgainstDict(RuleBasedStateMachine):
     """Plays calls on a ledger with a tiny cache and on a dict."""
 
+    is_only_writer = False
+
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "ledger.db"
         self.runner = asyncio.Runner()
-        self.ledger = open_sqlite_ledger(self.path, cache_entries=3)
+        self.ledger = open_sqlite_ledger(self.path, cache_entries=3, is_only_writer=self.is_only_writer)
         self.model: dict[tuple[str, str], str] = {}
 
     def expected(self, claims: list[Claim]) -> list[Binding]:
@@ -70,7 +72,7 @@ class LedgerAgainstDict(RuleBasedStateMachine):
     @rule()
     def reopen(self):
         self.runner.run(self.ledger.close())
-        self.ledger = open_sqlite_ledger(self.path, cache_entries=3)
+        self.ledger = open_sqlite_ledger(self.path, cache_entries=3, is_only_writer=self.is_only_writer)
 
     @invariant()
     def has_as_many_rows(self):
@@ -85,3 +87,14 @@ class LedgerAgainstDict(RuleBasedStateMachine):
 TestLedgerAgainstDict = LedgerAgainstDict.TestCase
 TestLedgerAgainstDict.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 TestLedgerAgainstDict.__doc__ = "Any sequence of binds, lookups and reopenings gives what a dict would give."
+
+
+class OnlyWriterAgainstDict(LedgerAgainstDict):
+    """The same with a ledger that remembers who is unbound, because nobody else writes."""
+
+    is_only_writer = True
+
+
+TestOnlyWriterAgainstDict = OnlyWriterAgainstDict.TestCase
+TestOnlyWriterAgainstDict.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestOnlyWriterAgainstDict.__doc__ = "A ledger that remembers who is unbound forgets it with the binding."

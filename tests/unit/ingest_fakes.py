@@ -99,7 +99,7 @@ class Bench:
             self.ledger,
             self.spool,
             self.quarantine,
-            Journal(self._log.logger, self.metrics),
+            Journal(self._log, self.metrics),
             max_body_bytes=1_048_576,
         )
 

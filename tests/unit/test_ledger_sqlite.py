@@ -302,3 +302,17 @@ async def test_closing_finishes_what_is_under_way(path):
     again = open_sqlite_ledger(path, read_only=True)
     assert again.stats().rows == 50
     await again.close()
+
+
+async def test_the_only_writer_reads_an_anonymous_visitor_once(path):
+    """Who is unbound is remembered until the binding, and no longer; without the caller's word it never is."""
+    only, careful = open_sqlite_ledger(path, is_only_writer=True), open_sqlite_ledger(path)
+    await only.bind([Claim("1", "7", "c")], 1)
+    for ledger, misses in ((only, 1), (careful, 3)):
+        before = ledger.stats().cache_misses
+        assert [ledger.lookup("1", "8") for _ in range(3)] == [None] * 3
+        assert ledger.stats().cache_misses - before == misses
+    assert (await only.bind([Claim("1", "8", "d")], 2))[0].cid == "d"
+    assert (only.lookup("1", "8"), careful.lookup("1", "8")) == ("d", "d")
+    await only.close()
+    await careful.close()

@@ -16,13 +16,17 @@ MD5 = "5d41402abc4b2a76b9719d911017c592"
 OTHER_MD5 = "7d793037a0760186574b0282f2f435e7"
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite without cache"])
+@pytest.fixture(params=["memory", "sqlite", "sqlite without cache", "sqlite, only writer"])
 async def ledger(request, tmp_path):
     if request.param == "memory":
         opened = MemoryLedger()
     else:
         entries = 0 if request.param.endswith("without cache") else 100
-        opened = open_sqlite_ledger(tmp_path / "ledger.db", cache_entries=entries)
+        opened = open_sqlite_ledger(
+            tmp_path / "ledger.db",
+            cache_entries=entries,
+            is_only_writer=request.param.endswith("only writer"),
+        )
     yield opened
     await opened.close()
 

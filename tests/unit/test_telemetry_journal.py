@@ -28,7 +28,7 @@ class Desk:
         self.metrics = Metrics()
         self._stream = text_stream()
         self._log = open_log(Logging(format="json"), self._stream)
-        self.journal = Journal(self._log.logger, self.metrics)
+        self.journal = Journal(self._log, self.metrics)
 
     def decide(self, request, bound=None, *, is_new=False):
         """Play a request through the pipeline, and say its fate."""
