@@ -108,7 +108,10 @@ async def running_gateway(
     make_data_dir(settings.data_dir)
     async with contextlib.AsyncExitStack() as stack:
         ledger = open_sqlite_ledger(
-            settings.data_dir / "ledger.db", cache_entries=settings.ledger.cache_entries
+            settings.data_dir / "ledger.db",
+            cache_entries=settings.ledger.cache_entries,
+            # The lock on the spool's first partition keeps a second gateway off this folder.
+            is_only_writer=settings.server.workers == 1,
         )
         stack.push_async_callback(ledger.close)
         quarantine = open_quarantine(settings.data_dir / "quarantine.db")

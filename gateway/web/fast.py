@@ -30,8 +30,6 @@ _MAX_HEAD_BYTES = 32_768
 _MAX_HEAD_FIELDS = 100
 # Each of these changes how a body is framed, or what a connection is.
 _NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"upgrade", b"trailer", b"te"})
-_ONCE = frozenset({b"content-length", b"host"})
-_LISTS = {b"x-forwarded-for": b",", b"cookie": b"; "}
 _REASONS = {200: "OK", 204: "No Content", 302: "Found", 304: "Not Modified", 400: "Bad Request", 403: "Forbidden",
             404: "Not Found", 405: "Method Not Allowed", 413: "Request Entity Too Large", 503: "Service Unavailable"}  # fmt: skip
 
@@ -46,38 +44,25 @@ class PlainHead(NamedTuple):
 
 
 class _Fields:
-    """Collects what llhttp reports of one head."""
+    """Collects what llhttp reports of one head. The parser calls the dictionary itself, with no frame of Python between."""
 
-    __slots__ = ("fields", "is_plain", "target")
+    __slots__ = ("fields", "on_header", "target")
 
     def __init__(self) -> None:
         self.target = b""
         self.fields: dict[bytes, bytes] = {}
-        self.is_plain = True
+        self.on_header = self.fields.__setitem__
 
     def on_url(self, url: bytes) -> None:
         """Take the target."""
         self.target += url
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header field; of one that stands twice the first counts, but for lists."""
-        name = name.lower()
-        fields = self.fields
-        if name in _NOT_PLAIN or len(fields) > _MAX_HEAD_FIELDS:
-            self.is_plain = False
-        elif name not in fields:
-            fields[name] = value
-        elif name in _ONCE:
-            self.is_plain = False
-        elif name in _LISTS:
-            fields[name] += _LISTS[name] + value
-
 
 def read_head(data: bytes, end: int) -> PlainHead | None:
     """Read the head that ends (with its blank line) at `end`; `None` when the request is not of the plainest kind.
 
-    Plain is: GET without a body or POST with `Content-Length`, HTTP/1.1, kept alive, an ASCII path as target, no folded
-    lines, and nothing that changes the framing.
+    Plain is: GET without a body or POST with `Content-Length`, HTTP/1.1, kept alive, an ASCII path as target, no field twice, no
+    folded lines, and nothing that changes the framing.
     """
     found = _Fields()
     parser = httptools.HttpRequestParser(found)
@@ -85,9 +70,13 @@ def read_head(data: bytes, end: int) -> PlainHead | None:
         parser.feed_data(data[:end])
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
-    method, fields, target = parser.get_method(), found.fields, found.target
+    method, target = parser.get_method(), found.target
+    fields = {name.lower(): value for name, value in found.fields.items()}
     if (
-        not found.is_plain
+        # A line for each field, the request line and the blank one: else a field stood twice, or on two lines.
+        len(fields) != data.count(b"\n", 0, end) - 2
+        or len(fields) > _MAX_HEAD_FIELDS
+        or not _NOT_PLAIN.isdisjoint(fields)
         or parser.get_http_version() != "1.1"
         or fields.get(b"connection", b"keep-alive").lower() != b"keep-alive"
         or b"host" not in fields
@@ -116,7 +105,8 @@ def may_become_plain(data: bytes) -> bool:
         httptools.HttpRequestParser(found).feed_data(data)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return False
-    return found.is_plain and found.target.isascii() and (not found.target or found.target.startswith(b"/"))
+    is_plain = _NOT_PLAIN.isdisjoint(name.lower() for name in found.fields)
+    return is_plain and found.target.isascii() and (not found.target or found.target.startswith(b"/"))
 
 
 class FastConnection(RequestHandler):
