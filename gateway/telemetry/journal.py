@@ -31,16 +31,20 @@ class Journal:
 
     def decided(self, prepared: Prepared, decision: Decision, duration_ms: float) -> None:
         """Say the fate of each event of a request, after it was kept and as its answer leaves."""
-        envelope = prepared.envelope
-        known = prepared.owner is not None
+        envelope, owner = prepared.scope.envelope, prepared.scope.owner
+        portal_id, prop_id = envelope.portal_id, envelope.prop_id
+        if owner is None:
+            portal_id, prop_id = redact(portal_id), redact(prop_id)
         stranger = bool(prepared.request.head.origin) and not prepared.origin_allowed
         for verdict in decision.verdicts:
-            self._metrics.event(verdict.outcome, verdict.reason)
+            reason = verdict.rejection.reason
+            fate = FATES[reason]
+            self._metrics.event(fate.outcome, reason)
             fields: dict[str, Any] = {
-                "outcome": verdict.outcome,
-                "reason": verdict.reason,
-                "portal_id": envelope.portal_id if known else redact(envelope.portal_id),
-                "prop_id": envelope.prop_id if known else redact(envelope.prop_id),
+                "outcome": fate.outcome.value,
+                "reason": reason.value,
+                "portal_id": portal_id,
+                "prop_id": prop_id,
                 "duration_ms": round(duration_ms, 3),
             }
             if verdict.event_id:
@@ -56,13 +60,14 @@ class Journal:
             if verdict.category:
                 fields["category"] = redact(verdict.category)
                 fields["action"] = redact(verdict.action)
-            _identity(verdict, fields)
-            if verdict.outcome is not Outcome.ACCEPTED:
+            if verdict.cid or verdict.identified is not None:
+                _identity(verdict, fields)
+            if fate.outcome is not Outcome.ACCEPTED:
                 fields["field"] = redact(verdict.rejection.field)
                 fields["detail"] = verdict.rejection.detail
             if verdict.is_new_binding:
                 self._metrics.bindings.inc()
-            self._line(FATES[verdict.reason].level, "event", fields)
+            self._line(fate.level, "event", fields)
         self._metrics.answer_seconds.observe(duration_ms / 1000)
 
     def delivered(self, record: Record, attempts: int, duration_ms: float) -> None:

@@ -170,23 +170,23 @@ class FastConnection(RequestHandler):
 
     def _request(self, head: PlainHead, body: bytes) -> Request:
         path, _, query = head.target.partition("?")
-        get = head.fields.get
+        get = {name: value.decode("utf-8", "replace") for name, value in head.fields.items()}.get
         return Request(
             Head(
                 method=head.method,
                 path=path,
                 query=query,
                 peer=self._peer(),
-                host=_text(get(b"host")),
-                origin=_text(get(b"origin")),
-                referer=_text(get(b"referer")),
-                user_agent=_text(get(b"user-agent")),
-                accept_language=_text(get(b"accept-language")),
-                accept_encoding=_text(get(b"accept-encoding")),
-                if_none_match=_text(get(b"if-none-match")),
-                content_type=_text(get(b"content-type")),
-                cookie=_text(get(b"cookie")),
-                forwarded_for=_text(get(b"x-forwarded-for")),
+                host=get(b"host", ""),
+                origin=get(b"origin", ""),
+                referer=get(b"referer", ""),
+                user_agent=get(b"user-agent", ""),
+                accept_language=get(b"accept-language", ""),
+                accept_encoding=get(b"accept-encoding", ""),
+                if_none_match=get(b"if-none-match", ""),
+                content_type=get(b"content-type", ""),
+                cookie=get(b"cookie", ""),
+                forwarded_for=get(b"x-forwarded-for", ""),
             ),
             body,
         )
@@ -297,7 +297,3 @@ def encode_reply(reply: Reply, *, is_last: bool = False) -> bytes:
 @lru_cache(2)
 def _date_and_server(second: int) -> str:
     return f"Date: {formatdate(second, usegmt=True)}\r\nServer: tracking-gateway\r\n\r\n"
-
-
-def _text(value: bytes | None) -> str:
-    return "" if value is None else value.decode("utf-8", "replace")
