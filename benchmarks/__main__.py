@@ -69,6 +69,9 @@ def main(
     uids: UidsOption = 5_000,
     data_dir: DiskOption = _DISK,
     *,
+    lean: Annotated[
+        bool, typer.Option("--lean", help="Heads of four fields, as load generators send, not a browser's.")
+    ] = False,
     quick: QuickOption = False,
     json: JsonOption = False,
 ) -> None:
@@ -94,7 +97,7 @@ def main(
             "benchmarks: nginx is not installed: the gateway is measured alone, without a ratio",
             file=sys.stderr,
         )
-    with _explained(as_json=json), _prepared(data_dir, uids) as (folder, cores, requests):
+    with _explained(as_json=json), _prepared(data_dir, uids, is_lean=lean) as (folder, cores, requests):
         machine = describe(folder, cores)
         with _progress(plan.total_seconds) as tell:
             comparison = compare(plan, cores, folder, requests, tell)
@@ -196,7 +199,7 @@ def _steps(
 
 
 @contextlib.contextmanager
-def _prepared(data_dir: Path, uids: int) -> Iterator[tuple[Path, Cores, Path]]:
+def _prepared(data_dir: Path, uids: int, *, is_lean: bool = False) -> Iterator[tuple[Path, Cores, Path]]:
     """Give a folder on a real disk that is thrown away, the cores, and the file of requests. Raises `CannotMeasure`."""
     if not data_dir.is_dir():
         raise CannotMeasure(f"{data_dir} is no folder; name one with --data-dir")
@@ -208,7 +211,7 @@ def _prepared(data_dir: Path, uids: int) -> Iterator[tuple[Path, Cores, Path]]:
     with tempfile.TemporaryDirectory(prefix="tracking-gateway-bench-", dir=data_dir) as name:
         folder = Path(name)
         requests = folder / "requests"
-        write_hits(make_hits(uids), requests)
+        write_hits(make_hits(uids), requests, is_lean=is_lean)
         yield folder, cores, requests
 
 
