@@ -73,8 +73,9 @@ class Running:
         found: dict[str, str] = {}
         if self.is_stopping:
             found["server"] = "stopping"
-        if not self._spools[0].available:
-            found["spool"] = "does not take events"
+        trouble = self._spools[0].trouble
+        if trouble is not None:
+            found["spool"] = f"{trouble.cause}; {trouble.hint}"
         try:
             self._ledger.lookup("", "")
         except LedgerUnavailable as error:
