@@ -160,8 +160,8 @@ def _announce(addresses: Addresses, data_dir: Path, *, as_json: bool) -> None:
     )
     table.add_row(
         "[bold]gateway[/bold]",
-        f"[link]{addresses.gateway}/insight.js[/link]",
-        "the script; its health: " + f"{addresses.admin}/readyz, /metrics",
+        f"[link]{addresses.gateway}[/link]",
+        f"its script: /insight.js; its health: {addresses.admin}/readyz and /metrics",
     )
     steps = (
         "[bold]Try[/bold]\n"
