@@ -192,13 +192,7 @@ def ledger_show(
     """Show whom a UID belongs to, or which UIDs a CID has. Exit code 1 when the ledger knows neither."""
     from gateway.ledger.sqlite import open_sqlite_ledger  # noqa: PLC0415 -- see `serve`
 
-    loaded = _load(config, as_json=json)
-    path = loaded.data_dir / "ledger.db"
-    if not path.exists():
-        fail(
-            f"no ledger at {path}: start the gateway once, or name the right settings with --config",
-            as_json=json,
-        )
+    path = _store(config, "ledger", as_json=json)
     with explained(as_json=json):
         ledger = open_sqlite_ledger(path, read_only=True)
         as_uid = ledger.find(id_, portal_id or None)
@@ -229,13 +223,7 @@ def quarantine_list(
     """List the events that wait for a person: what each is, and why it waits. Newest first."""
     from gateway.quarantine.sqlite import open_quarantine  # noqa: PLC0415 -- see `serve`
 
-    loaded = _load(config, as_json=json)
-    path = loaded.data_dir / "quarantine.db"
-    if not path.exists():
-        fail(
-            f"no quarantine at {path}: start the gateway once, or name the right settings with --config",
-            as_json=json,
-        )
+    path = _store(config, "quarantine", as_json=json)
     with explained(as_json=json):
         store = open_quarantine(path, read_only=True)
         entries = store.list(limit=limit, reason=reason or None, portal_id=portal_id or None, uid=uid or None)
@@ -260,6 +248,15 @@ def quarantine_list(
         print_json({"total": sum(counts.values()), "by_reason": counts, "entries": rows})
     else:
         print_cards(f"{len(rows)} of {sum(counts.values())} held events", rows)
+
+
+def _store(config: Path, name: str, *, as_json: bool) -> Path:
+    """Give the file of a store that the gateway has made; end with 1 where it has not been started yet."""
+    path = _load(config, as_json=as_json).data_dir / f"{name}.db"
+    if not path.exists():
+        hint = "start the gateway once, or name the right settings with --config"
+        fail(f"no {name} at {path}: {hint}", as_json=as_json)
+    return path
 
 
 def _load(config: Path, *, as_json: bool = False) -> Settings:
