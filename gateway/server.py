@@ -237,7 +237,7 @@ async def _start(
     finally:
         os.close(write_end)
     assert process.stdin is not None
-    process.stdin.write(orjson.dumps(settings.model_dump(mode="json")))
+    process.stdin.write(orjson.dumps(settings.revealed()))
     process.stdin.close()
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), report)

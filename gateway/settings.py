@@ -7,20 +7,18 @@ gives is valid. `config/reference.toml` shows every key with its default.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import phonenumbers
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -28,14 +26,28 @@ from pydantic import (
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from gateway.settings_errors import Problem, SettingsError, explain, unknown_sections
+from gateway.settings_types import (
+    AliasPolicy,
+    ConflictPolicy,
+    CookieName,
+    FieldPolicy,
+    HashName,
+    Host,
+    HttpUrl,
+    IdText,
+    Key,
+    Network,
+    NormName,
+    Origin,
+    Port,
+    host_name,
+    http_url,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENV_PREFIX = "TRACKING_GATEWAY_"
-
-HashName = Literal["md5", "sha256"]
-FieldPolicy = Literal["hash", "hash_and_pass", "pass", "drop"]
 
 _PLACEHOLDERS = (
     "0", "-1", "undefined", "null", "nan", "none", "nil", "true", "false", "unknown", "anonymous", "guest", "n/a",
@@ -43,62 +55,12 @@ _PLACEHOLDERS = (
 )  # fmt: skip
 
 
-def _http_url(value: str) -> str:
-    parts = urlsplit(value)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        msg = "write a full http:// or https:// URL, such as https://a.cdp.asia/event"
+def _each_id_once(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    ids = [key.get_secret_value().partition(":")[0] for key in keys]
+    if len(set(ids)) != len(ids):
+        msg = "each key needs an id of its own"
         raise ValueError(msg)
-    if parts.fragment:
-        msg = "leave out the #fragment"
-        raise ValueError(msg)
-    return value
-
-
-def _network(value: str) -> str:
-    try:
-        ipaddress.ip_network(value, strict=True)
-    except ValueError as error:
-        msg = f"write an address or a network such as 10.0.0.0/8 ({error})"
-        raise ValueError(msg) from None
-    return value
-
-
-def _origin(value: str) -> str:
-    parts = urlsplit(value)
-    if (
-        parts.scheme not in {"http", "https"}
-        or not parts.hostname
-        or parts.path
-        or parts.query
-        or parts.fragment
-    ):
-        msg = "write scheme and host without a path, such as https://www.shop.example"
-        raise ValueError(msg)
-    return value.lower()
-
-
-def _host(value: str) -> str:
-    host = value.lower().rstrip(".")
-    bare = host.removeprefix("*.")
-    if not bare or any(character in bare for character in "/:@ *\\") or bare.startswith("."):
-        msg = "write a bare host name such as shop.example, or *.shop.example for its sub-domains"
-        raise ValueError(msg)
-    return host
-
-
-def _id_text(value: Any) -> Any:
-    # `portal_id = 33167` without quotes means the same to a person.
-    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-Network = Annotated[str, AfterValidator(_network)]
-Origin = Annotated[str, AfterValidator(_origin)]
-Host = Annotated[str, AfterValidator(_host)]
-IdText = Annotated[
-    str, BeforeValidator(_id_text), Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
-]
-Port = Annotated[int, Field(ge=0, le=65535)]
+    return keys
 
 
 class Section(BaseModel):
@@ -114,7 +76,7 @@ class Server(Section):
     port: Port = 8080
     workers: int = Field(default=1, ge=1, le=256)
     trusted_proxies: tuple[Network, ...] = ()
-    public_url: Annotated[str, AfterValidator(lambda value: _http_url(value) if value else value)] = ""
+    public_url: Annotated[str, AfterValidator(lambda value: http_url(value) if value else value)] = ""
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=64 * 1_048_576)
     max_keys: int = Field(default=2_000, ge=10)
     max_depth: int = Field(default=32, ge=4, le=200)
@@ -159,12 +121,19 @@ class Identity(Section):
 
     # Before `derive_cid_from`, whose check needs it.
     fields: dict[str, FieldPolicy] = Field(default_factory=dict)
+    # Before the hashes that need them.
+    hash_keys: tuple[Key, ...] = ()
     cid_hash: HashName = "md5"
+    field_hash: Literal["sha256", "hmac-sha256"] = "sha256"
+    norms: dict[str, tuple[NormName, ...]] = Field(default_factory=dict)
     derive_cid_from: tuple[str, ...] = ("email", "phone")
     verify: bool = True
     attach_known_cid: bool = True
-    on_conflict: Literal["quarantine"] = "quarantine"
+    on_conflict: ConflictPolicy = "quarantine"
+    on_alias: AliasPolicy = "warn"
     default_region: str = "VN"
+    gmail_dots: Literal["keep", "drop"] = "keep"
+    plus_tags: Literal["keep", "drop"] = "keep"
     placeholder_cids: tuple[str, ...] = _PLACEHOLDERS
 
     @field_validator("default_region")
@@ -180,14 +149,17 @@ class Identity(Section):
     def _with_defaults(cls, value: dict[str, FieldPolicy]) -> dict[str, FieldPolicy]:
         return {"email": "hash", "phone": "hash", **value}
 
-    @field_validator("derive_cid_from")
+    @field_validator("hash_keys")
     @classmethod
-    def _derive_from_fields(cls, value: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
-        known = ("email", "phone", *info.data.get("fields", ()))
-        for name in value:
-            if name not in known:
-                msg = f"{name!r} is no identity field: write some of {', '.join(dict.fromkeys(known))}"
-                raise ValueError(msg)
+    def _ids_once(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        return _each_id_once(value)
+
+    @field_validator("cid_hash", "field_hash")
+    @classmethod
+    def _has_key(cls, value: str, info: ValidationInfo) -> str:
+        if value == "hmac-sha256" and not info.data.get("hash_keys"):
+            msg = 'hmac-sha256 needs a secret: add identity.hash_keys = ["id:key"], the newest first'
+            raise ValueError(msg)
         return value
 
     @property
@@ -197,10 +169,35 @@ class Identity(Section):
 
 
 class Cookies(Section):
-    """`[cookies]`: the first-party cookie that carries the UID."""
+    """`[cookies]`: the first-party cookies that carry the UID."""
 
+    name: CookieName = Field(default="_asm_uid", min_length=1)
+    twin_name: CookieName = "_asm_uid_s"
+    ppid_name: CookieName = ""
+    domain: str = ""
     secure: bool = True
-    lifetime_days: int = Field(default=400, ge=1, le=400)
+    same_site: Literal["lax", "strict", "none"] = "lax"
+    lifetime_days: int = Field(default=400, ge=0, le=400)
+    renew_hours: float = Field(default=24.0, ge=0, le=24 * 400)
+    keys: tuple[Key, ...] = ()
+
+    @field_validator("keys")
+    @classmethod
+    def _ids_once(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        return _each_id_once(value)
+
+    @field_validator("domain")
+    @classmethod
+    def _domain_or_host(cls, value: str) -> str:
+        return value if value in {"", "host"} else host_name(value.removeprefix("."))
+
+    @field_validator("same_site")
+    @classmethod
+    def _none_is_secure(cls, value: str, info: ValidationInfo) -> str:
+        if value == "none" and not info.data.get("secure", True):
+            msg = "browsers refuse SameSite=None without Secure: set cookies.secure = true"
+            raise ValueError(msg)
+        return value
 
 
 class Logging(Section):
@@ -219,6 +216,9 @@ class Property(Section):
     site: Host
     origins: tuple[Origin, ...] = ()
     redirect_hosts: tuple[Host, ...] = ()
+    # None: as `[identity]` says.
+    on_conflict: ConflictPolicy | None = None
+    on_alias: AliasPolicy | None = None
 
 
 class Settings(BaseSettings):
@@ -242,6 +242,10 @@ class Settings(BaseSettings):
     cookies: Cookies = Cookies()
     logging: Logging = Logging()
     properties: tuple[Property, ...] = ()
+
+    def revealed(self) -> dict[str, Any]:
+        """Give everything as JSON values, secrets too: for the gateway's own processes, never for people."""
+        return self.model_dump(mode="json", context={"reveal": True})
 
     @field_validator("properties")
     @classmethod

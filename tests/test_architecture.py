@@ -25,14 +25,17 @@ ROOMS = {
     "app": {"events", "ledger", "quarantine", "spool", "delivery", "telemetry", "sdk", "web", "__init__"},
     "server": {"app", "telemetry", "web"},
     "demo": {"app", "server", "sandbox", "telemetry"},
-    "cli": {"server", "demo", "sdk", "ledger", "quarantine", "settings_errors", "terminal", "__init__"},
+    "doctor": {"terminal"},
+    "commands": {"events", "ledger", "quarantine", "doctor", "settings_errors", "terminal"},
+    "cli": {"server", "demo", "sdk", "commands", "settings_errors", "terminal", "__init__"},
     "terminal": set(),
-    "settings": {"settings_errors"},
+    "settings": {"settings_errors", "settings_types"},
+    "settings_types": set(),
     "settings_errors": set(),
     "__init__": set(),
     "__main__": {"cli"},
 }
-EVERYBODYS = {"settings"}
+EVERYBODYS = {"settings", "settings_types"}
 AIOHTTP_ROOMS = {"web", "delivery", "sandbox", "app", "server", "demo"}
 IMPURE = {
     "asyncio",

@@ -19,7 +19,7 @@ import phonenumbers
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from gateway.settings import HashName
+    from gateway.settings_types import HashName
 
 FieldKind = Literal["email", "phone", "text"]
 

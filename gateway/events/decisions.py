@@ -70,7 +70,11 @@ class Prepared(msgspec.Struct, frozen=True):
         """What the ledger is asked, one claim for each event that is still in play."""
         portal_id = self.envelope.portal_id
         return [
-            Claim(portal_id, each.uid, None if each.identified.rejection else each.identified.cid)
+            Claim(
+                portal_id=portal_id,
+                uid=each.uid,
+                cid=None if each.identified.rejection else each.identified.cid,
+            )
             for each in self.events
             if isinstance(each, Pending)
         ]

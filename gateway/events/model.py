@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -88,19 +88,65 @@ def _second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat()[:19]
 
 
-class Claim(msgspec.Struct, frozen=True):
-    """What an event says of its user: this UID, in this portal, belongs to this CID (or to nobody yet)."""
+class Claim(msgspec.Struct, frozen=True, kw_only=True):
+    """What an event says of its user: this UID, in this portal, belongs to this CID (or to nobody yet).
+
+    `same` are other CIDs that are proved to name the same customer (the hash of the same address written otherwise, or under
+    an older key): where one of them is known already, it stays. `keys` are hashes of the addresses that came with the CID;
+    the ledger remembers with which CID each came first. `older_keys` are the same addresses under keys that were rotated out:
+    looked for, never written. `holds_alias`: an address that is known with another customer's CID keeps this claim from being bound.
+    """
 
     portal_id: str
     uid: str
     cid: str | None = None
+    same: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    older_keys: tuple[str, ...] = ()
+    holds_alias: bool = False
+    event_id: str = ""
+
+
+class Alias(msgspec.Struct, frozen=True):
+    """An address (`key`, a hash) that first came with another customer's CID (`cid`) than it does now."""
+
+    key: str
+    cid: str
 
 
 class Binding(msgspec.Struct, frozen=True):
-    """What the ledger answers to a claim: the CID that the UID has (`None`: unbound), and whether it is new."""
+    """What the ledger answers to a claim: the CID that the UID has (`None`: unbound), and whether it is new.
 
-    cid: str | None
+    `is_erased`: the UID was erased on a person's request and can't be bound again. `aliases` are the addresses of the claim that
+    first came with another customer.
+    """
+
+    cid: str | None = None
     is_new: bool = False
+    is_erased: bool = False
+    aliases: tuple[Alias, ...] = ()
+
+
+UNBOUND = Binding()
+"""The answer for a UID that nobody has claimed yet."""
+
+AuditKind = Literal["bind", "import", "conflict", "repair", "alias", "release", "erase"]
+
+
+class AuditNote(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to an identity, as the audit log keeps it; hashes and ids only, never a raw address.
+
+    `cid` is the one that holds (bound, right, first), `other` the one that does not (claimed, wrong or the word `raw`, second).
+    `note` is one short text: how a conflict was resolved, which address key an alias is about, why somebody was erased.
+    """
+
+    kind: AuditKind
+    portal_id: str
+    uid: str
+    cid: str = ""
+    other: str = ""
+    note: str = ""
+    event_id: str = ""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True):

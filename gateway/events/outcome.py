@@ -28,8 +28,12 @@ class Reason(StrEnum):
     """Why an event met its fate. The set is closed: it is a metric label."""
 
     OK = "ok"
+    NEW_UID = "new_uid"
+    IDENTITY_STRIPPED = "identity_stripped"
     CID_CONFLICT = "cid_conflict"
     CID_CONTRADICTION = "cid_contradiction"
+    IDENTITY_ALIAS = "identity_alias"
+    UID_ERASED = "uid_erased"
     UNKNOWN_PROPERTY = "unknown_property"
     UNAVAILABLE = "unavailable"
     TOO_LARGE = "too_large"
@@ -51,9 +55,14 @@ class Fate(NamedTuple):
 
 FATES: dict[Reason, Fate] = {
     Reason.OK: Fate(Outcome.ACCEPTED, 200, "info"),
+    # A conflict that the policy resolved: forwarded under a fresh UID, or under none.
+    Reason.NEW_UID: Fate(Outcome.ACCEPTED, 200, "warning"),
+    Reason.IDENTITY_STRIPPED: Fate(Outcome.ACCEPTED, 200, "warning"),
     # The page did nothing wrong that a retry would mend: the event is kept for a person, so the answer is a success.
     Reason.CID_CONFLICT: Fate(Outcome.QUARANTINED, 200, "warning"),
     Reason.CID_CONTRADICTION: Fate(Outcome.QUARANTINED, 200, "warning"),
+    Reason.IDENTITY_ALIAS: Fate(Outcome.QUARANTINED, 200, "warning"),
+    Reason.UID_ERASED: Fate(Outcome.QUARANTINED, 200, "warning"),
     Reason.UNKNOWN_PROPERTY: Fate(Outcome.DROPPED, 403, "warning"),
     Reason.UNAVAILABLE: Fate(Outcome.DROPPED, 503, "error"),
     Reason.TOO_LARGE: Fate(Outcome.MALFORMED, 413, "warning"),

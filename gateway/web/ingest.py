@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.events.decisions import Pending
-from gateway.events.model import Binding, Stamp
+from gateway.events.model import Stamp
 from gateway.events.outcome import Reason, Rejection
 from gateway.ledger.contract import LedgerUnavailable
 from gateway.quarantine.contract import QuarantineUnavailable
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.events.decisions import Decision, Prepared
-    from gateway.events.model import QuarantineEntry, Reply, Request
+    from gateway.events.model import Binding, QuarantineEntry, Reply, Request
     from gateway.events.pipeline import Pipeline
     from gateway.ledger.contract import Ledger
     from gateway.quarantine.contract import QuarantineStore
@@ -187,12 +187,13 @@ class Ingest:
 
     def _known(self, prepared: Prepared) -> list[Binding] | None:
         """Give the bindings when look-ups are enough; `None` when a CID is to be bound. What is bound is so for ever."""
-        bindings = []
+        known = self._ledger.known
+        bindings: list[Binding] = []
         for claim in prepared.claims:
-            cid = self._ledger.lookup(claim.portal_id, claim.uid)
-            if cid is None and claim.cid is not None:
+            binding = known(claim)
+            if binding is None:
                 return None
-            bindings.append(Binding(cid))
+            bindings.append(binding)
         return bindings
 
     def _kept(self, decision: Decision) -> tuple[list[QuarantineEntry], list[bytes]]:

@@ -1,0 +1,106 @@
+"""The kinds of value that settings are made of: each is checked when it is read, and says what to write instead."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, SerializationInfo
+
+HashName = Literal["md5", "sha256", "hmac-sha256"]
+FieldPolicy = Literal["hash", "hash_and_pass", "pass", "drop"]
+NormName = Literal["meta", "google", "tiktok"]
+ConflictPolicy = Literal["quarantine", "new_uid", "strip"]
+AliasPolicy = Literal["warn", "quarantine"]
+
+_KEY = re.compile(r"(?P<id>[a-z0-9][a-z0-9_-]{0,15}):(?P<secret>.{16,256})\Z", re.DOTALL)
+_COOKIE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")
+
+
+def http_url(value: str) -> str:
+    """Give the URL back when it is a full http(s) one. Raises `ValueError`, which says what to write."""
+    parts = urlsplit(value)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        msg = "write a full http:// or https:// URL, such as https://a.cdp.asia/event"
+        raise ValueError(msg)
+    if parts.fragment:
+        msg = "leave out the #fragment"
+        raise ValueError(msg)
+    return value
+
+
+def _network(value: str) -> str:
+    try:
+        ipaddress.ip_network(value, strict=True)
+    except ValueError as error:
+        msg = f"write an address or a network such as 10.0.0.0/8 ({error})"
+        raise ValueError(msg) from None
+    return value
+
+
+def _origin(value: str) -> str:
+    parts = urlsplit(value)
+    if (
+        parts.scheme not in {"http", "https"}
+        or not parts.hostname
+        or parts.path
+        or parts.query
+        or parts.fragment
+    ):
+        msg = "write scheme and host without a path, such as https://www.shop.example"
+        raise ValueError(msg)
+    return value.lower()
+
+
+def host_name(value: str) -> str:
+    """Give the host name in lower case. Raises `ValueError` for anything but a bare name or `*.name`."""
+    host = value.lower().rstrip(".")
+    bare = host.removeprefix("*.")
+    if not bare or any(character in bare for character in "/:@ *\\") or bare.startswith("."):
+        msg = "write a bare host name such as shop.example, or *.shop.example for its sub-domains"
+        raise ValueError(msg)
+    return host
+
+
+def _id_text(value: Any) -> Any:
+    # `portal_id = 33167` without quotes means the same to a person.
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+HttpUrl = Annotated[str, AfterValidator(http_url)]
+Network = Annotated[str, AfterValidator(_network)]
+Origin = Annotated[str, AfterValidator(_origin)]
+Host = Annotated[str, AfterValidator(host_name)]
+IdText = Annotated[
+    str, BeforeValidator(_id_text), Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_-]+$")
+]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _secret_key(value: SecretStr) -> SecretStr:
+    if not _KEY.match(value.get_secret_value()):
+        msg = "write id:key, such as 2026a:… : an id of lower-case letters and digits, a colon, a key of 16 to 256 characters"
+        raise ValueError(msg)
+    return value
+
+
+def _shown(value: SecretStr, info: SerializationInfo) -> str:
+    is_revealed = bool(info.context and info.context.get("reveal"))
+    return value.get_secret_value() if is_revealed else "••••"
+
+
+def _cookie_name(value: str) -> str:
+    if value and not _COOKIE_NAME.match(value):
+        msg = "write a cookie's name: letters, digits and -_. only, at most 64"
+        raise ValueError(msg)
+    return value
+
+
+Key = Annotated[
+    SecretStr, AfterValidator(_secret_key), PlainSerializer(_shown, return_type=str, when_used="json")
+]
+"""A named secret, `id:key`. Shown as dots everywhere but where `context={"reveal": True}` asks for it."""
+
+CookieName = Annotated[str, AfterValidator(_cookie_name)]
