@@ -7,8 +7,8 @@ standard output is one JSON document.
 from __future__ import annotations
 
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path  # noqa: TC003 -- typer reads the annotations when it runs
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
@@ -17,8 +17,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway import __version__, settings
-from gateway.settings_errors import SettingsError
-from gateway.terminal import explained, fail, flat, print_cards, print_json, print_rows
+from gateway.commands.ledger import ledger_app
+from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
+from gateway.commands.quarantine import quarantine_app
+from gateway.terminal import explained, fail, flat, print_json
 
 if TYPE_CHECKING:
     from gateway.settings import Property, Settings
@@ -30,24 +32,8 @@ app = typer.Typer(
     help="A first-party gateway for customer-data-platform tracking: trustworthy identity, no lost events, no raw addresses.",
     epilog="Begin with `tracking-gateway demo`, then `tracking-gateway check --config config/gateway.toml`.",
 )
-ledger_app = typer.Typer(
-    no_args_is_help=True, help="Look at who is bound to whom. Safe while the gateway runs."
-)
-quarantine_app = typer.Typer(no_args_is_help=True, help="Look at the events that wait for a person.")
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
-
-ConfigOption = Annotated[
-    Path,
-    typer.Option(
-        "--config",
-        "-c",
-        help="The settings, a TOML file. Every key can also stand in the environment.",
-        envvar="TRACKING_GATEWAY_CONFIG",
-    ),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
-_DEFAULT_CONFIG = Path("config/gateway.toml")
 
 
 def main() -> None:
@@ -86,7 +72,7 @@ def _common(
 
 @app.command()
 def serve(
-    config: ConfigOption = _DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     json: Annotated[bool, typer.Option("--json", help="Log as JSON, also on a terminal.")] = False,
     worker: Annotated[str, typer.Option(hidden=True)] = "",
 ) -> None:
@@ -103,7 +89,7 @@ def serve(
                 settings.Settings(**orjson.loads(sys.stdin.buffer.read())), index, report_fd, listener_fd
             )
         return
-    loaded = _load(config)
+    loaded = load(config)
     if json:
         loaded = loaded.model_copy(update={"logging": loaded.logging.model_copy(update={"format": "json"})})
     with explained():
@@ -134,12 +120,12 @@ def demo(
 
 
 @app.command()
-def check(config: ConfigOption = _DEFAULT_CONFIG, json: JsonOption = False) -> None:
+def check(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> None:
     """Say whether the settings can be used, and what they mean. Exit code 2 when something is wrong.
 
     Each problem names the key, what stands there and what to write instead.
     """
-    loaded = _load(config, as_json=json)
+    loaded = load(config, as_json=json)
     if json:
         print_json({"ok": True, "settings": loaded.model_dump(mode="json")})
         return
@@ -154,7 +140,7 @@ def check(config: ConfigOption = _DEFAULT_CONFIG, json: JsonOption = False) -> N
 
 @app.command()
 def snippet(
-    config: ConfigOption = _DEFAULT_CONFIG,
+    config: ConfigOption = DEFAULT_CONFIG,
     prop_id: Annotated[str, typer.Option(help="Which property, when there are several.")] = "",
     portal_id: Annotated[str, typer.Option(help="Which portal, when two have a property of that id.")] = "",
     url: Annotated[
@@ -168,7 +154,7 @@ def snippet(
     """
     from gateway.sdk import snippet as make_snippet  # noqa: PLC0415 -- see `serve`
 
-    loaded = _load(config, as_json=json)
+    loaded = load(config, as_json=json)
     property_ = _chosen(loaded, prop_id, portal_id, as_json=json)
     base = url or loaded.server.public_url or f"https://track.{property_.site}"
     try:
@@ -180,94 +166,6 @@ def snippet(
         print_json({"prop_id": property_.prop_id, "script": f"{base.rstrip('/')}/insight.js", "html": text})
     else:
         print(text)
-
-
-@ledger_app.command("show")
-def ledger_show(
-    id_: Annotated[str, typer.Argument(metavar="UID|CID", help="An anonymous id or a customer id.")],
-    config: ConfigOption = _DEFAULT_CONFIG,
-    portal_id: Annotated[str, typer.Option(help="Look in this portal only.")] = "",
-    json: JsonOption = False,
-) -> None:
-    """Show whom a UID belongs to, or which UIDs a CID has. Exit code 1 when the ledger knows neither."""
-    from gateway.ledger.sqlite import open_sqlite_ledger  # noqa: PLC0415 -- see `serve`
-
-    path = _store(config, "ledger", as_json=json)
-    with explained(as_json=json):
-        ledger = open_sqlite_ledger(path, read_only=True)
-        as_uid = ledger.find(id_, portal_id or None)
-        as_cid = ledger.uids_of(id_, portal_id or None)
-    rows = [
-        {"portal_id": each.portal_id, "uid": each.uid, "cid": each.cid, "bound_at": _moment(each.bound_ms)}
-        for each in (*as_uid, *(each for each in as_cid if each not in as_uid))
-    ]
-    if json:
-        print_json({"id": id_, "is_uid": bool(as_uid), "is_cid": bool(as_cid), "bindings": rows})
-    elif rows:
-        print_rows(f"{len(rows)} binding{'s' if len(rows) != 1 else ''}", rows)
-    if not rows:
-        if not json:
-            Console(stderr=True).print(f"{escape(id_)} is neither a bound UID nor a CID in {path}")
-        raise typer.Exit(1)
-
-
-@quarantine_app.command("list")
-def quarantine_list(
-    config: ConfigOption = _DEFAULT_CONFIG,
-    reason: Annotated[str, typer.Option(help="Only this reason, such as cid_conflict.")] = "",
-    uid: Annotated[str, typer.Option(help="Only this UID.")] = "",
-    portal_id: Annotated[str, typer.Option(help="Only this portal.")] = "",
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, newest first.")] = 50,
-    json: JsonOption = False,
-) -> None:
-    """List the events that wait for a person: what each is, and why it waits. Newest first."""
-    from gateway.quarantine.sqlite import open_quarantine  # noqa: PLC0415 -- see `serve`
-
-    path = _store(config, "quarantine", as_json=json)
-    with explained(as_json=json):
-        store = open_quarantine(path, read_only=True)
-        entries = store.list(limit=limit, reason=reason or None, portal_id=portal_id or None, uid=uid or None)
-        counts = store.count()
-    rows = [
-        {
-            "held_at": _moment(each.held_ms),
-            "reason": each.reason,
-            "portal_id": each.portal_id,
-            "prop_id": each.prop_id,
-            "uid": each.uid,
-            "claimed_cid": each.claimed_cid,
-            "bound_cid": each.bound_cid,
-            "event_id": each.event_id,
-            "detail": each.detail,
-        }
-        for each in entries
-    ]
-    if json:
-        for row, entry in zip(rows, entries, strict=True):
-            row["event"] = _event(entry.record.body)
-        print_json({"total": sum(counts.values()), "by_reason": counts, "entries": rows})
-    else:
-        print_cards(f"{len(rows)} of {sum(counts.values())} held events", rows)
-
-
-def _store(config: Path, name: str, *, as_json: bool) -> Path:
-    """Give the file of a store that the gateway has made; end with 1 where it has not been started yet."""
-    path = _load(config, as_json=as_json).data_dir / f"{name}.db"
-    if not path.exists():
-        hint = "start the gateway once, or name the right settings with --config"
-        fail(f"no {name} at {path}: {hint}", as_json=as_json)
-    return path
-
-
-def _load(config: Path, *, as_json: bool = False) -> Settings:
-    try:
-        return settings.load(config)
-    except SettingsError as error:
-        if as_json:
-            print_json({"ok": False, "problems": [problem._asdict() for problem in error.problems]})
-        else:
-            print(error, file=sys.stderr)
-        raise typer.Exit(2) from None
 
 
 def _chosen(loaded: Settings, prop_id: str, portal_id: str, *, as_json: bool) -> Property:
@@ -284,23 +182,6 @@ def _chosen(loaded: Settings, prop_id: str, portal_id: str, *, as_json: bool) ->
     )
     what = "several properties are meant" if chosen else "there is no such property"
     return fail(f"{what}: write one of {known}", code=2, as_json=as_json)
-
-
-def _event(body: bytes) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None
-
-
-def _moment(milliseconds: int) -> str:
-    from datetime import UTC, datetime  # noqa: PLC0415
-
-    return (
-        datetime.fromtimestamp(milliseconds / 1000, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
 
 
 def _advice(loaded: Settings) -> list[str]:

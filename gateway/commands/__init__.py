@@ -1,0 +1,1 @@
+"""The commands that look at a gateway's stores and surroundings, a module for each group of them."""
