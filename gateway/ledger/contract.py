@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from gateway.events.model import AuditKind
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from gateway.events.model import AuditKind, AuditNote, Binding, Claim
+    from gateway.events.model import AuditNote, Binding, Claim
 
 
 class BoundUid(msgspec.Struct, frozen=True):
@@ -44,7 +46,12 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the audit log, in the words of `AuditNote`.
 
     `seq` counts from 1 without gaps. `is_erased`: what named the person was taken out since, and `digest` is all that is left of it; then
-    `cid`, `other` and `note` are empty. `digest` covers what happened, `chain` this entry and all before it (both lower-case hex).
+    `cid`, `other`, `note` and `salt` are empty. `digest` covers what happened and the `salt`, `chain` this entry and all before it
+    (all lower-case hex); as long as the entry is not erased, `digest` is computed from what the store holds now.
+
+    In an `erase` entry `other` is empty where the UID became a tombstone, and `entries` where only entries of the log were emptied
+    (those in which its UID was claimed for a forgotten customer, or that came after its erasure). An `import` entry whose `other`
+    is `erased` is an imported tombstone.
     """
 
     seq: int
@@ -59,6 +66,7 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     is_erased: bool
     digest: str
     chain: str
+    salt: str = ""
 
 
 class LedgerUnavailable(Exception):
@@ -114,8 +122,9 @@ class Ledger(Protocol):
         """Bind each claimed CID to its UID unless one is bound already, and give what holds now, in order.
 
         A claim with `cid=None` is a lookup. Of several claims of one UID in a batch the first wins. For an unbound UID: where an
-        address key of the claim is known with one of `same`, that CID is bound instead of `cid`; where it is known with any
-        other CID, that is an alias, told in the answer, and with `holds_alias` nothing is bound. An erased UID stays unbound.
+        address key of the claim is known with one of `same`, that CID is bound instead of `cid` (the first such key decides, and one
+        that is known with `cid` is such a key too); where it is known with any other CID, that is an alias, told in the answer, and
+        with `holds_alias` nothing is bound. An erased UID stays unbound, and nothing is said of its addresses.
         Address keys are remembered when the UID has the claimed CID (or one of `same`) afterwards, with the CID that it has.
         Each new binding is one `bind` entry of the audit log, in the same transaction.
 
@@ -142,7 +151,7 @@ class Ledger(Protocol):
         """Forget a customer (`cid`: all UIDs of it and its address keys) or one `uid`, in one portal or all.
 
         Each UID becomes a tombstone; a `uid` that was never bound gets one too, if its portal is given. What names the
-        person goes out of the audit log as well, whose chain stays whole; the erasure is an entry itself. The bytes are overwritten, not
+        person goes out of the audit log as well, whose chain stays whole; the erasure is an entry itself, one for each UID. The bytes are overwritten, not
         only unlinked. Durable on return. Raises `LedgerUnavailable`.
         """
 

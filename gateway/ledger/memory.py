@@ -6,60 +6,228 @@ ledgers that do, and forgets everything when it goes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import secrets
+from typing import TYPE_CHECKING, Literal
 
-from gateway.events.model import Binding
-from gateway.ledger.contract import BoundUid, LedgerStats, LedgerUnavailable
+import msgspec
+
+from gateway.events.model import UNBOUND, AuditNote, Binding
+from gateway.ledger.chain import FIRST_CHAIN, SALT_BYTES, digest, link
+from gateway.ledger.contract import AuditEntry, BoundUid, Erasure, LedgerStats, LedgerUnavailable
+from gateway.ledger.repeats import Repeats
+from gateway.ledger.rules import ERASED, judge, owns
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from gateway.events.model import Claim
+
+_Key = tuple[str, str]
 
 
 class MemoryLedger:
     """Who is who, for as long as the process runs."""
 
     def __init__(self) -> None:
-        self._bound: dict[tuple[str, str], BoundUid] = {}
+        self._bound: dict[_Key, BoundUid] = {}
+        self._first_cids: dict[_Key, str] = {}
+        self._log: list[AuditEntry] = []
+        self._repeats = Repeats()
         self._is_closed = False
 
-    def lookup(self, portal_id: str, uid: str) -> str | None:
-        """Give the CID of a UID, or `None` when it is unbound."""
+    def lookup(self, portal_id: str, uid: str) -> Binding:
+        """Give what holds for a UID: bound, unbound or erased."""
         self._refuse_when_closed()
         row = self._bound.get((portal_id, uid))
-        return None if row is None else row.cid
+        if row is None:
+            return UNBOUND
+        return Binding(row.cid) if row.erased_ms is None else ERASED
+
+    def known(self, claim: Claim) -> Binding | None:
+        """Give what `bind` would answer, when that needs no writing; else `None`."""
+        answer = judge(claim, self.lookup(claim.portal_id, claim.uid), self._first_cid(claim.portal_id))
+        return None if answer.is_new or self._new_keys(claim, answer) else answer
 
     async def bind(self, claims: Sequence[Claim], now_ms: int) -> list[Binding]:
         """Bind each claimed CID to its UID unless one is bound already, and give what holds now, in order."""
         self._refuse_when_closed()
-        bindings: list[Binding] = []
+        answers: list[Binding] = []
         for claim in claims:
-            key = (claim.portal_id, claim.uid)
-            row = self._bound.get(key)
-            if row is None and claim.cid is not None:
-                self._bound[key] = BoundUid(claim.portal_id, claim.uid, claim.cid, now_ms)
-                bindings.append(Binding(claim.cid, is_new=True))
-            else:
-                bindings.append(Binding(None if row is None else row.cid))
-        return bindings
+            held = self.lookup(claim.portal_id, claim.uid)
+            answer = judge(claim, held, self._first_cid(claim.portal_id))
+            if answer.is_new and answer.cid is not None:
+                row = BoundUid(claim.portal_id, claim.uid, answer.cid, now_ms)
+                self._bound[claim.portal_id, claim.uid] = row
+                self._append("bind", row, now_ms, event_id=claim.event_id)
+            for key in self._new_keys(claim, answer):
+                self._first_cids[claim.portal_id, key] = answer.cid or ""
+            answers.append(answer)
+        return answers
+
+    async def record(self, notes: Sequence[AuditNote], now_ms: int) -> None:
+        """Append to the audit log what happened besides binding, but for what was said lately."""
+        self._refuse_when_closed()
+        fresh = self._repeats.fresh(notes)
+        for note in fresh:
+            self._write(note, now_ms)
+        self._repeats.wrote(fresh)
+
+    async def import_rows(self, rows: Sequence[BoundUid], now_ms: int) -> list[Binding]:
+        """Bind rows of another ledger with their own times; give what holds now, in order, `is_new` for those taken."""
+        self._refuse_when_closed()
+        return [self._import(row, now_ms) for row in rows]
+
+    async def erase(
+        self, portal_id: str | None, *, cid: str = "", uid: str = "", reason: str, now_ms: int
+    ) -> Erasure:
+        """Forget a customer or one UID, in one portal or all. Raises `ValueError` unless just one of both is given."""
+        self._refuse_when_closed()
+        if bool(cid) == bool(uid):
+            raise ValueError("name the customer by cid or the visitor by uid, one of both")
+
+        def is_meant(portal: str) -> bool:
+            return portal_id is None or portal == portal_id
+
+        if cid:
+            whom = [(row.portal_id, row.uid) for row in self.uids_of(cid, portal_id)]
+        else:
+            whom = [(row.portal_id, row.uid) for row in self.find(uid, portal_id)]
+            if portal_id is not None:
+                whom = [(portal_id, uid)]
+        new = [key for key in whom if not self.lookup(*key).is_erased]
+        for portal, each in new:
+            self._bound[portal, each] = BoundUid(portal, each, "", now_ms, now_ms, reason)
+        keys = [key for key, first in self._first_cids.items() if cid and first == cid and is_meant(key[0])]
+        for key in keys:
+            del self._first_cids[key]
+        emptied = self._empty(
+            lambda entry: (
+                (entry.portal_id, entry.uid) in whom
+                or bool(cid and is_meant(entry.portal_id) and cid in {entry.cid, entry.other})
+            )
+        )
+        for portal, each in dict.fromkeys([*new, *emptied]):
+            other = "" if (portal, each) in new else "entries"
+            note = AuditNote(kind="erase", portal_id=portal, uid=each, other=other, note=reason)
+            self._write(note, now_ms)
+        self._repeats.clear()
+        return Erasure(new, len(keys))
 
     def uids_of(self, cid: str, portal_id: str | None = None) -> list[BoundUid]:
         """Give every UID of a CID, oldest first, in one portal or all."""
-        return [row for row in self._rows(portal_id) if row.cid == cid]
+        return [row for row in self._rows(portal_id) if row.cid == cid and row.erased_ms is None]
 
     def find(self, uid: str, portal_id: str | None = None) -> list[BoundUid]:
-        """Give the bindings of a UID, in one portal or all."""
+        """Give the bindings and tombstones of a UID, in one portal or all."""
         return [row for row in self._rows(portal_id) if row.uid == uid]
 
-    def stats(self) -> LedgerStats:
-        """Give how many bindings there are; there is no file and no cache."""
+    def export(
+        self, portal_id: str | None = None, *, after: tuple[str, str] | None = None
+    ) -> Iterator[BoundUid]:
+        """Give every binding and tombstone by portal and UID, from behind `after`."""
         self._refuse_when_closed()
-        return LedgerStats(rows=len(self._bound), file_bytes=0, cache_entries=0, cache_hits=0, cache_misses=0)
+        for key in sorted(self._bound):
+            if (portal_id is None or key[0] == portal_id) and (after is None or key > after):
+                yield self._bound[key]
+
+    def audit(self, after_seq: int = 0) -> Iterator[AuditEntry]:
+        """Give the entries of the audit log behind `after_seq`, in order."""
+        self._refuse_when_closed()
+        yield from self._log[after_seq:]
+
+    def stats(self) -> LedgerStats:
+        """Give how much there is; there is no file and no cache."""
+        self._refuse_when_closed()
+        portals: dict[str, int] = {}
+        for row in self._bound.values():
+            if row.erased_ms is None:
+                portals[row.portal_id] = portals.get(row.portal_id, 0) + 1
+        rows = sum(portals.values())
+        return LedgerStats(
+            rows=rows,
+            erased=len(self._bound) - rows,
+            aliases=len(self._first_cids),
+            audit_entries=len(self._log),
+            audit_head=self._log[-1].chain if self._log else "",
+            portals=portals,
+            file_bytes=0,
+            cache_entries=0,
+            cache_hits=0,
+            cache_misses=0,
+        )
+
+    def refresh(self) -> None:
+        """Do nothing: no other process can write here."""
+        self._refuse_when_closed()
 
     async def close(self) -> None:
         """Refuse everything from now on."""
         self._is_closed = True
+
+    def _import(self, row: BoundUid, now_ms: int) -> Binding:
+        held = self.lookup(row.portal_id, row.uid)
+        if held.is_erased or (held.cid is not None and row.erased_ms is None):
+            return held
+        if row.erased_ms is None:
+            self._bound[row.portal_id, row.uid] = BoundUid(row.portal_id, row.uid, row.cid, row.bound_ms)
+            self._append("import", row, now_ms)
+            return Binding(row.cid, is_new=True)
+        key = (row.portal_id, row.uid)
+        self._bound[key] = BoundUid(*key, "", row.erased_ms, row.erased_ms, row.reason)
+        self._empty(lambda entry: (entry.portal_id, entry.uid) == key)
+        self._write(
+            AuditNote(kind="import", portal_id=key[0], uid=key[1], other="erased", note=row.reason), now_ms
+        )
+        self._repeats.clear()
+        return Binding(is_new=True, is_erased=True)
+
+    def _first_cid(self, portal_id: str) -> Callable[[str], str | None]:
+        return lambda key: self._first_cids.get((portal_id, key))
+
+    def _new_keys(self, claim: Claim, answer: Binding) -> list[str]:
+        if not owns(claim, answer):
+            return []
+        return [key for key in claim.keys if (claim.portal_id, key) not in self._first_cids]
+
+    def _append(
+        self, kind: Literal["bind", "import"], row: BoundUid, now_ms: int, event_id: str = ""
+    ) -> None:
+        note = AuditNote(kind=kind, portal_id=row.portal_id, uid=row.uid, cid=row.cid, event_id=event_id)
+        self._write(note, now_ms)
+
+    def _write(self, note: AuditNote, now_ms: int) -> None:
+        salt = secrets.token_bytes(SALT_BYTES)
+        seq = len(self._log) + 1
+        previous = bytes.fromhex(self._log[-1].chain) if self._log else FIRST_CHAIN
+        made = digest(note, now_ms, salt)
+        self._log.append(
+            AuditEntry(
+                seq=seq,
+                at_ms=now_ms,
+                kind=note.kind,
+                portal_id=note.portal_id,
+                uid=note.uid,
+                cid=note.cid,
+                other=note.other,
+                note=note.note,
+                event_id=note.event_id,
+                is_erased=False,
+                digest=made.hex(),
+                chain=link(previous, seq, made).hex(),
+                salt=salt.hex(),
+            )
+        )
+
+    def _empty(self, is_meant: Callable[[AuditEntry], bool]) -> list[_Key]:
+        """Take what names the person out of the entries that are meant, and give whose entries those are."""
+        emptied: list[_Key] = []
+        for place, entry in enumerate(self._log):
+            if not entry.is_erased and not _says_erased(entry) and is_meant(entry):
+                self._log[place] = msgspec.structs.replace(
+                    entry, cid="", other="", note="", salt="", is_erased=True
+                )
+                emptied.append((entry.portal_id, entry.uid))
+        return emptied
 
     def _rows(self, portal_id: str | None) -> list[BoundUid]:
         self._refuse_when_closed()
@@ -69,3 +237,7 @@ class MemoryLedger:
     def _refuse_when_closed(self) -> None:
         if self._is_closed:
             raise LedgerUnavailable("memory", "it was closed", "open the ledger again")
+
+
+def _says_erased(entry: AuditEntry) -> bool:
+    return entry.kind == "erase" or (entry.kind == "import" and entry.other == "erased")

@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.events.model import Binding
+from gateway.events.model import UNBOUND, Binding
 from gateway.ledger.binder import PORTAL, Ask, Binder
 from gateway.ledger.cache import BindingCache
 from gateway.ledger.contract import BoundUid, LedgerStats, LedgerUnavailable
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from gateway.events.model import Claim
+    from gateway.events.model import AuditNote, Claim
 
 _CID = "SELECT cid FROM binding WHERE portal = ? AND uid = ?"
 _ROWS = """
@@ -76,8 +76,23 @@ class SqliteLedger:
         self._hits = 0
         self._misses = 0
 
-    def lookup(self, portal_id: str, uid: str) -> str | None:
-        """Give the CID of a UID, or `None` when it is unbound. Raises `LedgerUnavailable`."""
+    def lookup(self, portal_id: str, uid: str) -> Binding:
+        """Give what holds for a UID. Raises `LedgerUnavailable`."""
+        cid = self._cid(portal_id, uid)
+        return UNBOUND if cid is None else Binding(cid)
+
+    def known(self, claim: Claim) -> Binding | None:
+        """Give what `bind` would answer, when that needs no writing. Raises `LedgerUnavailable`."""
+        binding = self.lookup(claim.portal_id, claim.uid)
+        return None if binding.cid is None and claim.cid is not None else binding
+
+    async def record(self, notes: Sequence[AuditNote], now_ms: int) -> None:
+        """Append to the audit log what happened besides binding."""
+
+    def refresh(self) -> None:
+        """Notice what other processes erased or imported since the last time."""
+
+    def _cid(self, portal_id: str, uid: str) -> str | None:
         key = (portal_id, uid)
         cid = self._probe(key)
         if cid is not None:
@@ -107,7 +122,7 @@ class SqliteLedger:
         Raises `LedgerUnavailable`; then nothing is promised of the batch, and binding it again is safe. Raises `ValueError`
         for a portal id that is not Unicode text.
         """
-        bindings = [Binding(self.lookup(claim.portal_id, claim.uid)) for claim in claims]
+        bindings = [self.lookup(claim.portal_id, claim.uid) for claim in claims]
         unbound = [place for place, binding in enumerate(bindings) if binding.cid is None]
         if all(claims[place].cid is None for place in unbound):
             return bindings
@@ -135,6 +150,11 @@ class SqliteLedger:
         log = self._path.with_name(self._path.name + "-wal")
         return LedgerStats(
             rows=self._reader.value(_COUNT),
+            erased=0,
+            aliases=0,
+            audit_entries=0,
+            audit_head="",
+            portals={},
             file_bytes=_bytes_of(self._path) + _bytes_of(log),
             cache_entries=len(self._cache),
             cache_hits=self._hits,
