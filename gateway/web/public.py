@@ -1,6 +1,6 @@
 """The public port: the gateway's paths, over aiohttp, to plain values and back.
 
-Built on aiohttp's low-level server, because a dictionary of three paths needs no router. Plain requests don't even get that
+Built on aiohttp's low-level server, because a dictionary of four paths needs no router. Plain requests don't even get that
 far: `gateway.web.fast` answers them on the connection itself, from the same `answer_plain`. What always holds: no answer carries
 a traceback, a header of a client, or a byte of its body.
 """
@@ -14,6 +14,8 @@ from aiohttp import ClientError, hdrs, web
 from multidict import CIMultiDict
 
 from gateway.events.model import Head, Reply, Request
+from gateway.events.ppid import METHODS as PPID_METHODS
+from gateway.events.ppid import PATH as PPID_PATH
 from gateway.events.replies import PIXEL
 from gateway.web.fast import FastConnection
 
@@ -40,7 +42,7 @@ _NO_ICON = Reply(200, (("Content-Type", "image/gif"), ("Cache-Control", "public,
 
 
 class PublicServer(web.Server):
-    """Serves the collect paths and the script on the public port; without `is_fast` everything goes through aiohttp."""
+    """Serves the collect paths, the script and the PPID on the public port; without `is_fast` everything goes through aiohttp."""
 
     def __init__(self, ingest: Ingest, script: Script, *, is_fast: bool = True) -> None:
         super().__init__(
@@ -64,13 +66,15 @@ class PublicServer(web.Server):
         path = target.partition("?")[0]
         if path in COLLECT_PATHS:
             return body_bytes <= self.ingest.max_body_bytes
-        return path == SCRIPT_PATH and method == hdrs.METH_GET
+        return path in {SCRIPT_PATH, PPID_PATH} and method == hdrs.METH_GET
 
     def answer_plain(self, request: Request, answer: Callable[[Reply], None]) -> None:
         """Answer a complete GET or POST that it takes: calls `answer` once, maybe before this returns."""
         head = request.head
         if head.path in COLLECT_PATHS:
             self.ingest.submit(request, answer)
+        elif head.path == PPID_PATH:
+            answer(self.ingest.ppid(request))
         else:
             answer(self._script.answer(head.accept_encoding, head.if_none_match))
 
@@ -99,6 +103,10 @@ class PublicServer(web.Server):
             reply = self._script.answer(headers.get("Accept-Encoding", ""), headers.get("If-None-Match", ""))
         elif path == SCRIPT_PATH:
             reply = _refusal(405, "GET, HEAD")
+        elif path == PPID_PATH and method in {hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS}:
+            reply = self.ingest.ppid(Request(_head(request, method, path, query)))
+        elif path == PPID_PATH:
+            reply = _refusal(405, PPID_METHODS)
         elif path == "/favicon.ico":
             reply = _NO_ICON
         else:
