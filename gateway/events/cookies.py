@@ -165,12 +165,12 @@ def next_uid(
     gave it another (`on_conflict = new_uid`), else empty. `reset`: what `reset_of` found.
     """
     has = visitor.uid
-    if not may_set:
+    # A message that was passed on: what it names is its first reader's.
+    is_link = is_own and response_type in {"redirect", "pixel"}
+    if not may_set or (is_link and (reset is None or not has)):
         return None
     if reset is not None:
         return reset.new if not has or has in {reset.new, reset.old, uid} else None
-    if is_own and response_type in {"redirect", "pixel"}:
-        return None
     return uid if not has or has == uid or (replaced and has == replaced) else None
 
 
