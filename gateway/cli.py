@@ -1,4 +1,4 @@
-"""The command line: `tracking-gateway serve | demo | check | snippet | ledger | quarantine`.
+"""The command line: `tracking-gateway serve | demo | check | snippet | doctor | ledger | quarantine`.
 
 Exit codes: 0 done, 1 the world is in the way (a port, a disk, a ledger), 2 a setting or an argument is wrong. With `--json`,
 standard output is one JSON document.
@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway import __version__, settings
+from gateway.commands.doctor import doctor
 from gateway.commands.ledger import ledger_app
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
 from gateway.commands.quarantine import quarantine_app
@@ -167,6 +168,8 @@ def snippet(
     else:
         print(text)
 
+
+app.command()(doctor)
 
 def _chosen(loaded: Settings, prop_id: str, portal_id: str, *, as_json: bool) -> Property:
     """Give the one property that the options mean, or say which there are."""
