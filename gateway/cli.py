@@ -171,6 +171,7 @@ def snippet(
 
 app.command()(doctor)
 
+
 def _chosen(loaded: Settings, prop_id: str, portal_id: str, *, as_json: bool) -> Property:
     """Give the one property that the options mean, or say which there are."""
     chosen = [
