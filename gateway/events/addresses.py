@@ -1,12 +1,14 @@
-"""E-mail addresses and phone numbers: one spelling for each, and the hashes of it.
+"""E-mail addresses and phone numbers: one spelling for each, and how a hash of another spelling is recognised.
 
-What always holds: the same address gives the same text however it was typed, and what can't be read as an address is not
-guessed at. `Addresses` is compiled once from the settings; its answers depend on its arguments alone (they are only cached).
+What always holds: the same address gives the same text however it was typed, normalising twice changes nothing, and what can't
+be read as an address is not guessed at. `Addresses` is compiled once from the settings; its answers depend on its arguments
+alone (they are only cached).
 """
 
 from __future__ import annotations
 
 import hashlib
+import hmac
 import re
 import unicodedata
 from functools import lru_cache
@@ -16,28 +18,37 @@ from urllib.parse import unquote
 import idna
 import phonenumbers
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from gateway.events.hashing import digest, is_hash, keyed_parts
+from gateway.events.keyring import Keyring
+from gateway.events.spellings import GMAIL, email_spellings, phone_spellings, text_spellings
 
-    from gateway.settings_types import HashName
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = [
+    "Addresses",
+    "FieldKind",
+    "digest",
+    "field_kind",
+    "is_hash",
+    "normalise_email",
+    "normalise_phone",
+]
 
 FieldKind = Literal["email", "phone", "text"]
+Choice = Literal["keep", "drop"]
 
-_HASH = re.compile(r"(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{64})\Z", re.IGNORECASE)
-_HASH_LENGTH: dict[HashName, int] = {"md5": 32, "sha256": 64}
-_ASCII_EMAIL = re.compile(
-    r"[a-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z0-9-]{2,63}\Z"
-)
+_DOMAIN = r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+(?:[a-z]{2,63}|xn--[a-z0-9-]{0,58}[a-z0-9])\Z"
+_ASCII_EMAIL = re.compile(rf"[a-z0-9.!#$%&'*+/=?^_`{{|}}~-]{{1,64}}@{_DOMAIN}")
+_ASCII_DOMAIN = re.compile(_DOMAIN)
 _LOCAL_PART = re.compile(r"[^\s@<>()\[\],;:\\\"]{1,64}\Z")
-# Digits and the marks people put between them; anything else in a phone field is not a phone number.
-_PHONE_SHAPE = re.compile(r"\+?[0-9\uff10-\uff19()\s.\-/\u00a0\u2010-\u2015+]{6,32}\Z")
+# Soft hyphens, zero-width blanks and marks of the writing direction: what comes along when an address is copied from a page or
+# from a phone's address book.
+_INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
+# Digits of any script and the marks people put between them; anything else in a phone field is not a phone number.
+_PHONE_SHAPE = re.compile(r"\+*[\d()\[\]\s.\-/~+\u2010-\u2015\u2212\u30fc]{6,40}\Z")
 _MAX_ADDRESS = 320
 _CACHED = 8_192
-
-
-def is_hash(value: str) -> bool:
-    """Tell whether a value is already an MD5, SHA-1 or SHA-256 in hexadecimal."""
-    return len(value) in {32, 40, 64} and _HASH.match(value) is not None
 
 
 def field_kind(name: str) -> FieldKind:
@@ -50,44 +61,65 @@ def field_kind(name: str) -> FieldKind:
     return "text"
 
 
-def digest(value: str, algorithm: HashName) -> str:
-    """Give the lower-case hexadecimal hash of the UTF-8 text."""
-    data = value.encode("utf-8", "surrogatepass")
-    if algorithm == "md5":
-        return hashlib.md5(data, usedforsecurity=False).hexdigest()
-    return hashlib.sha256(data).hexdigest()
-
-
-def normalise_email(value: str) -> str | None:
+def normalise_email(value: str, *, gmail_dots: Choice = "keep", plus_tags: Choice = "keep") -> str | None:
     """Give the one spelling of an e-mail address, or `None` when it is not one.
 
-    Unicode NFKC, trimmed, lower-cased, the domain in its ASCII form (IDNA 2008 after UTS 46 mapping); nothing else changes:
-    dots and plus-tags of the local part stay.
+    Unicode NFKC, trimmed, lower-cased, invisible characters taken out, the domain in its ASCII form (IDNA 2008 after UTS 46
+    mapping) without a final dot. `gmail_dots="drop"` takes the dots out of the local part at gmail.com and googlemail.com, where
+    they mean nothing; anywhere else `a.b` and `ab` are two people. `plus_tags="drop"` cuts the local part before its first `+`.
     """
     text = value.strip().lower()
-    if _ASCII_EMAIL.match(text):
-        return text
+    if not _ASCII_EMAIL.match(text):
+        read = _unicode_email(text)
+        if read is None:
+            return None
+        text = read
+    if plus_tags == "drop" or gmail_dots == "drop":
+        local, _, domain = text.rpartition("@")
+        if plus_tags == "drop":
+            local = local.partition("+")[0] or local
+        if gmail_dots == "drop" and domain in GMAIL:
+            local = local.replace(".", "") or local
+        return f"{local}@{domain}"
+    return text
+
+
+def _unicode_email(text: str) -> str | None:
     if len(text) > _MAX_ADDRESS:
         return None
-    text = unicodedata.normalize("NFKC", text).strip().lower()
+    # Twice: what NFKC writes in capitals (a mathematical A) is lower-cased, and what lower-casing takes apart is composed again.
+    for _ in range(2):
+        text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text)).strip().lower()
     local, at, domain = text.rpartition("@")
-    if not at or "." not in domain or not _LOCAL_PART.match(local):
+    if not at or not _LOCAL_PART.match(local):
         return None
     try:
-        ascii_domain = idna.encode(domain, uts46=True).decode("ascii").lower()
+        ascii_domain = idna.encode(domain, uts46=True).decode("ascii").lower().removesuffix(".")
     except (idna.IDNAError, UnicodeError):
         return None
-    return f"{local}@{ascii_domain}"
+    return f"{local}@{ascii_domain}" if _ASCII_DOMAIN.match(ascii_domain) else None
 
 
 def normalise_phone(value: str, region: str) -> str | None:
     """Give a phone number as E.164 (`+84912345678`), or `None` when it is no valid number.
 
-    `region` (ISO 3166-1, two letters) is assumed for numbers without a country code. Source: libphonenumber.
+    `region` (ISO 3166-1, two letters) is assumed for numbers without a country code; `00` begins a country code everywhere (ITU-T
+    E.164's international prefix), also where the country's own carriers use another. Source: libphonenumber.
     """
-    text = value.strip()
+    text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", value)).strip()
+    if text[:4].lower() == "tel:":
+        text = text[4:]
     if not _PHONE_SHAPE.match(text):
         return None
+    digits = "".join(str(unicodedata.decimal(mark)) for mark in text if mark.isdecimal())
+    if text.lstrip("([ ").startswith("+"):
+        return _valid_number(f"+{digits}", region)
+    return _valid_number(digits, region) or (
+        _valid_number(f"+{digits[2:]}", region) if digits.startswith("00") else None
+    )
+
+
+def _valid_number(text: str, region: str) -> str | None:
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
@@ -98,11 +130,26 @@ def normalise_phone(value: str, region: str) -> str | None:
 
 
 class Addresses:
-    """Normalises with the property owner's default region, and remembers the last few thousand answers."""
+    """Normalises with the property owner's default region and choices, and remembers the last few thousand answers.
 
-    def __init__(self, default_region: str) -> None:
-        self.email = lru_cache(_CACHED)(normalise_email)
-        self.phone = lru_cache(_CACHED)(lambda value: normalise_phone(value, default_region))
+    `keyring` are the keys under which sites may have hashed addresses, as `identity.hash_keys` lists them.
+    """
+
+    def __init__(
+        self,
+        default_region: str,
+        *,
+        gmail_dots: Choice = "keep",
+        plus_tags: Choice = "keep",
+        keyring: Keyring | None = None,
+    ) -> None:
+        self._keyring = Keyring(()) if keyring is None else keyring
+        self.email: Callable[[str], str | None] = lru_cache(_CACHED)(
+            lambda value: normalise_email(value, gmail_dots=gmail_dots, plus_tags=plus_tags)
+        )
+        self.phone: Callable[[str], str | None] = lru_cache(_CACHED)(
+            lambda value: normalise_phone(value, default_region)
+        )
 
     def normalise(self, kind: FieldKind, value: str) -> str | None:
         """Give the one spelling of a value of that kind, or `None` when it can't be read as one."""
@@ -116,9 +163,10 @@ class Addresses:
         """Give the normalised address when a value that should be an opaque id is a raw e-mail or phone; else `None`.
 
         A number counts as a phone only where it is written as one, with `+` or a leading zero: any other digits may well be
-        a customer's number in the shop's own system.
+        a customer's number in the shop's own system. Text with an `@` that is no address is given trimmed and in lower case: it is
+        no opaque id either.
         """
-        text = value if value.isascii() else unicodedata.normalize("NFKC", value)
+        text = value if value.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", value))
         if "%" in text:
             text = unquote(text)
         if "@" in text:
@@ -127,64 +175,54 @@ class Addresses:
             return self.phone(text)
         return None
 
-    def hashed(self, kind: FieldKind, value: str, algorithm: HashName) -> str:
-        """Give the hash of the normalised value; of the trimmed, lower-cased text when it can't be normalised.
+    def other_spellings(self, kind: FieldKind, value: str) -> tuple[str, ...]:
+        """Give the ways in which sites are known to write the same address before they hash it, wrongly; each once.
 
-        So a mistyped address still never leaves in the clear.
+        The right spelling and the value as given are among them. At most `spellings.MOST`. These are raw addresses: they
+        are for hashing, and go nowhere.
         """
-        return digest(self.normalise(kind, value) or value.strip().lower(), algorithm)
-
-    def other_spellings(self, kind: FieldKind, value: str) -> Iterator[str]:
-        """Give the ways in which sites are known to write the same address before they hash it, wrongly."""
-        stripped = value.strip()
-        yield from (
-            value,
-            stripped,
-            value.lower(),
-            stripped.lower(),
-            stripped.upper(),
-            f" {stripped}",
-            f"{stripped} ",
-        )
         normal = self.normalise(kind, value)
-        if normal is None:
-            return
-        yield normal
+        if normal is None or kind == "text":
+            return text_spellings(value)
         if kind == "email":
-            yield normal.upper()
-            local, _, domain = normal.partition("@")
-            plain = local.partition("+")[0]
-            yield from (
-                f"{plain}@{domain}",
-                f"{plain.replace('.', '')}@{domain}",
-                f"{local.replace('.', '')}@{domain}",
-            )
-        elif kind == "phone":
-            parsed = phonenumbers.parse(normal)
-            national = phonenumbers.national_significant_number(parsed)
-            yield from (normal[1:], f"00{normal[1:]}", f"0{national}", national, re.sub(r"\D", "", value))
-            for form in (
-                phonenumbers.PhoneNumberFormat.INTERNATIONAL,
-                phonenumbers.PhoneNumberFormat.NATIONAL,
-            ):
-                yield phonenumbers.format_number(parsed, form)
+            return email_spellings(normal, normalise_email(value) or normal, value)
+        return phone_spellings(normal, value)
 
-    def is_hash_of(self, candidate: str, kind: FieldKind, value: str) -> bool:
-        """Tell whether `candidate` (lower-case hex) is a hash of the same address in another spelling or by another hash."""
-        spellings = {
-            spelling.encode("utf-8", "surrogatepass") for spelling in self.other_spellings(kind, value)
-        }
-        if len(candidate) == 32:
-            return any(
-                hashlib.md5(text, usedforsecurity=False).hexdigest() == candidate for text in spellings
-            )
-        if len(candidate) == 40:
-            return any(
-                hashlib.sha1(text, usedforsecurity=False).hexdigest() == candidate for text in spellings
-            )
-        return any(hashlib.sha256(text).hexdigest() == candidate for text in spellings)
+    def is_same(self, candidate: str, kind: FieldKind, value: str) -> bool:
+        """Tell whether `candidate` is a hash of this address: in any of its spellings, by any algorithm, in either case of hex.
+
+        MD5, SHA-1, SHA-256, or keyed with a key of the ring. A keyed hash whose key was taken out proves nothing, nor does what is
+        no hash at all, nor the hash of digits that here are somebody else's number. `value` may be the address as given or
+        normalised. Slow (a third of a millisecond): ask only where the right hash did not match.
+        """
+        if not is_hash(candidate):
+            return False
+        keyed = keyed_parts(candidate)
+        if keyed is None:
+            wanted, make = candidate.lower(), _MAKERS[len(candidate)]
+        else:
+            secret = self._keyring.secret(keyed[0])
+            if secret is None:
+                return False
+            wanted, make = keyed[1], lambda data: hmac.digest(secret, data, "sha256").hex()
+        return any(
+            wanted == make(spelling.encode("utf-8", "surrogatepass"))
+            and (kind != "phone" or self.phone(spelling) in {None, self.phone(value)})
+            for spelling in self.other_spellings(kind, value)
+        )
 
 
-def hash_of_kind(value: str, algorithm: HashName) -> bool:
-    """Tell whether a value is a hash as `algorithm` writes it."""
-    return len(value) == _HASH_LENGTH[algorithm] and is_hash(value)
+def _md5(data: bytes) -> str:
+    return hashlib.md5(data, usedforsecurity=False).hexdigest()
+
+
+def _sha1(data: bytes) -> str:
+    return hashlib.sha1(data, usedforsecurity=False).hexdigest()
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# By the number of hex digits.
+_MAKERS: dict[int, Callable[[bytes], str]] = {32: _md5, 40: _sha1, 64: _sha256}
