@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import itertools
 import re
 import time
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from gateway import __version__
+from gateway.cookie_key import with_cookie_key
 from gateway.delivery.client import CollectorClient
 from gateway.delivery.forwarder import Forwarder
 from gateway.delivery.retry import RetryPolicy
@@ -47,6 +49,8 @@ if TYPE_CHECKING:
 
 _PARTITION = re.compile(r"\d{3}\Z")
 _GAUGE_SECONDS = 0.5
+_REFRESH_SECONDS = 1.0
+_HEAD_SECONDS = 3_600
 
 
 class DataDirUnusable(Exception):
@@ -105,8 +109,9 @@ async def running_gateway(
     metrics = Metrics()
     journal = Journal(log, metrics)
     asyncio.get_running_loop().set_exception_handler(lambda _, context: _report_fault(journal, context))
-    pipeline = Pipeline(settings)
     make_data_dir(settings.data_dir)
+    settings = with_cookie_key(settings)
+    pipeline = Pipeline(settings)
     async with contextlib.AsyncExitStack() as stack:
         ledger = open_sqlite_ledger(
             settings.data_dir / "ledger.db",
@@ -158,8 +163,8 @@ async def running_gateway(
         running = Running(_url(public), "", ledger, spools)
         if with_admin:
             running.admin_url = await _start_admin(settings, running, metrics, stack)
-        gauges = asyncio.get_running_loop().create_task(_keep_gauges(metrics, running, spools))
-        stack.callback(gauges.cancel)
+        for chore in (_keep_gauges(metrics, running, spools), _keep_ledger(ledger, journal, worker)):
+            stack.callback(asyncio.get_running_loop().create_task(chore).cancel)
         journal.changed(
             "started",
             version=__version__,
@@ -228,6 +233,25 @@ async def _keep_gauges(metrics: Metrics, running: Running, spools: list[SegmentS
         metrics.spool_pending.set(running.pending)
         metrics.spool_damaged.set(sum(spool.damaged for spool in spools))
         await asyncio.sleep(_GAUGE_SECONDS)
+
+
+async def _keep_ledger(ledger: Ledger, journal: Journal, worker: int) -> None:
+    """Hear of erasures and imports within a second, and say the audit log's head now and then.
+
+    A head that stands in a log elsewhere proves later that nobody has written the ledger's history anew: `ledger verify --head`.
+    """
+    said = ""
+    for second in itertools.count():
+        try:
+            ledger.refresh()
+            if worker == 0 and second % _HEAD_SECONDS == 0:
+                stats = ledger.stats()
+                if stats.audit_head != said:
+                    said = stats.audit_head
+                    journal.changed("audit_head", head=f"{stats.audit_entries}:{said}", bindings=stats.rows)
+        except LedgerUnavailable as error:
+            journal.trouble("ledger_unavailable", detail=str(error))
+        await asyncio.sleep(_REFRESH_SECONDS)
 
 
 def _calm_collector() -> None:

@@ -216,9 +216,9 @@ class Property(Section):
     site: Host
     origins: tuple[Origin, ...] = ()
     redirect_hosts: tuple[Host, ...] = ()
-    # None: as `[identity]` says.
-    on_conflict: ConflictPolicy | None = None
-    on_alias: AliasPolicy | None = None
+    # Empty: as `[identity]` says.
+    on_conflict: Literal[ConflictPolicy, ""] = ""
+    on_alias: Literal[AliasPolicy, ""] = ""
 
 
 class Settings(BaseSettings):

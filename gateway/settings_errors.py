@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 # Values of keys with such names are shown as dots: an error may end up in a ticket.
-_SECRET_WORDS = ("key", "secret", "password", "token")
+_SECRET_WORDS = ("key", "keys", "secret", "secrets", "password", "token", "tokens")
 
 
 class Problem(NamedTuple):
@@ -82,7 +82,7 @@ def _dotted(location: tuple[Any, ...]) -> str:
 
 
 def _shown(key: str, value: Any) -> str:
-    name = key.rsplit(".", 1)[-1].lower()
+    name = key.rsplit(".", 1)[-1].partition("[")[0].lower()
     if any(name == word or name.endswith(f"_{word}") for word in _SECRET_WORDS):
         return "•••"
     text = repr(value) if not isinstance(value, bool) else str(value).lower()

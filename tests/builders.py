@@ -21,6 +21,7 @@ PROP_ID = "556300706"
 QUERY = f"portal_id={PORTAL_ID}&prop_id={PROP_ID}&resp_type=json&format=json"
 ORIGIN = "https://www.shop.example"
 STAMP = Stamp(now_ms=1_790_000_000_123, entropy=0xA5A5_1234_5678_9ABC_DEF0_1122_3344_5566_7788_99AA)
+COOKIE_KEY = "t1:0123456789abcdef0123456789abcdef"
 CHROME = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
 
 
@@ -36,6 +37,7 @@ def make_settings(**sections: Any) -> settings.Settings:
                 "redirect_hosts": ("shop.example", "*.shop.example"),
             },
         ),
+        "cookies": {"keys": (COOKIE_KEY,)},
         **sections,
     }
     return settings.Settings.model_validate(values)

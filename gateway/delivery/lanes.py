@@ -119,7 +119,8 @@ class Lanes:
 
     def join(self, record: Record, source: Source, position: int) -> Parcel | None:
         """Add a record to its user's lane; gives it when it is the head, `None` when it has to wait."""
-        key = (record.portal_id, record.uid)
+        # An event that goes out under nobody's id waits for nobody.
+        key = (record.portal_id, record.uid or record.event_id)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key)

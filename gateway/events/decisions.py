@@ -7,21 +7,47 @@ from __future__ import annotations
 
 import msgspec
 
-from gateway.events.identity import Identified
-from gateway.events.model import Claim, JsonObject, QuarantineEntry, Record, Reply, Request, Stamp
+from gateway.events.cookies import Visitor
+from gateway.events.identity import Identified, Repair
+from gateway.events.model import (
+    Alias,
+    AuditNote,
+    Claim,
+    JsonObject,
+    QuarantineEntry,
+    Record,
+    Reply,
+    Request,
+    Stamp,
+)
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.screening import Property
 from gateway.events.wire import Envelope
 
 
 class Pending(msgspec.Struct):
-    """An event on its way: what was read, who it says it is of."""
+    """An event on its way: what was read, who it says it is of.
+
+    `came_with` is the UID that it came with, where `uid` is another by now, and `cause` why: `restored` (the browser had lost
+    the UID, its signed cookie had not), `conflict` or `erased`. `conflict_cid` is the CID of the UID it came with, in a conflict.
+    """
 
     event_id: str
     request_id: str
     uid: str
     fields: JsonObject
     identified: Identified
+    came_with: str = ""
+    cause: str = ""
+    conflict_cid: str = ""
+    moves: int = 0
+
+    def move(self, uid: str, cause: str) -> None:
+        """Go on under another UID."""
+        self.came_with = self.came_with or self.uid
+        self.uid = uid
+        self.cause = cause
+        self.moves += 1
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -41,8 +67,8 @@ class Scope(msgspec.Struct, frozen=True):
 class Prepared(msgspec.Struct, frozen=True):
     """A request up to the claims. `events` has a `Pending` or a `Rejection` for each event that came in.
 
-    `cookie_uid` is the usable UID of the visitor's cookie. `uid_source` says where the visitor's UID came from: `event`, `cookie` or `fresh`. `origin_allowed`: the page that sent it
-    may read the answer.
+    `visitor` is what the cookies say. `uid_source` says where the visitor's UID came from: `event`, `cookie`, `twin` or `fresh`.
+    `origin_allowed`: the page that sent it may read the answer.
     """
 
     request: Request
@@ -52,7 +78,7 @@ class Prepared(msgspec.Struct, frozen=True):
     is_batch: bool
     client_ip: str
     uid_source: str
-    cookie_uid: str
+    visitor: Visitor
     origin_allowed: bool
 
     @property
@@ -68,13 +94,10 @@ class Prepared(msgspec.Struct, frozen=True):
     @property
     def claims(self) -> list[Claim]:
         """What the ledger is asked, one claim for each event that is still in play."""
-        portal_id = self.envelope.portal_id
+        portal_id, owner = self.scope.envelope.portal_id, self.scope.owner
+        holds_alias = owner is not None and owner.on_alias == "quarantine"
         return [
-            Claim(
-                portal_id=portal_id,
-                uid=each.uid,
-                cid=None if each.identified.rejection else each.identified.cid,
-            )
+            _claim(portal_id, each, holds_alias=holds_alias)
             for each in self.events
             if isinstance(each, Pending)
         ]
@@ -95,6 +118,10 @@ class Verdict(msgspec.Struct, frozen=True):
     entry: QuarantineEntry | None = None
     is_new_binding: bool = False
     identified: Identified | None = None
+    repair: Repair | None = None
+    aliases: tuple[Alias, ...] = ()
+    came_with: str = ""
+    cause: str = ""
 
     @property
     def is_kept(self) -> bool:
@@ -113,7 +140,24 @@ class Verdict(msgspec.Struct, frozen=True):
 
 
 class Decision(msgspec.Struct, frozen=True):
-    """A request's verdicts, one for each event that came in, in order, and the reply."""
+    """A request's verdicts, one for each event that came in, in order, the reply, and what the audit log is to say."""
 
     verdicts: list[Verdict]
     reply: Reply
+    notes: list[AuditNote] = []
+
+
+def _claim(portal_id: str, pending: Pending, *, holds_alias: bool) -> Claim:
+    identified = pending.identified
+    if identified.cid is None or identified.rejection is not None:
+        return Claim(portal_id=portal_id, uid=pending.uid)
+    return Claim(
+        portal_id=portal_id,
+        uid=pending.uid,
+        cid=identified.cid,
+        same=identified.same,
+        keys=identified.keys,
+        older_keys=identified.older_keys,
+        holds_alias=holds_alias,
+        event_id=pending.event_id,
+    )

@@ -7,20 +7,24 @@ each other about is never guessed.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from gateway.events.addresses import Addresses, FieldKind, digest, field_kind, hash_of_kind, is_hash
+from gateway.events.addresses import Addresses, FieldKind, field_kind
+from gateway.events.hashing import Hasher, digest, is_hash
+from gateway.events.keyring import Keyring
 from gateway.events.outcome import Reason, Rejection
+from gateway.events.places import Place, cid_places, customers, names_nobody, strip
+from gateway.events.protection import Protection, text_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from gateway.events.model import JsonObject
     from gateway.settings import Identity
 
-_IDENTIFY_ACTIONS = frozenset({"sign_in", "sign_up", "identify"})
 _MAX_CID = 256
 
 
@@ -31,11 +35,22 @@ class Repair(NamedTuple):
     right: str
 
 
+class Address(NamedTuple):
+    """One of the customer's addresses: the field it stood in, what kind it is, its one spelling, and as it was given."""
+
+    field: str
+    kind: FieldKind
+    normal: str
+    given: str
+
+
 class Identified(msgspec.Struct, frozen=True):
     """What identification found: the claimed CID and how it came to be, or why the event can't be taken as it is.
 
-    `rejection` is a contradiction (to quarantine) or a CID of a wrong type (malformed). `placeholders` are the places that
-    held `undefined` and the like, `unreadable` the address fields that could be hashed only as they stood.
+    `same` are other hashes of the address that the CID is a hash of. `keys` and `older_keys` stand for the customer's addresses
+    in the ledger. `rejection` is a contradiction (to quarantine) or a CID of a wrong type (malformed). `placeholders` are the
+    places that held `undefined` and the like, `unreadable` the address fields that could be hashed only as they stood.
+    `proof` tells of another CID whether it is a hash of an address that the claim rests on; it keeps the address to itself.
     """
 
     cid: str | None = None
@@ -44,14 +59,18 @@ class Identified(msgspec.Struct, frozen=True):
     rejection: Rejection | None = None
     placeholders: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
+    same: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    older_keys: tuple[str, ...] = ()
+    places: tuple[Place, ...] = ()
+    proof: Callable[[str], bool] | None = None
 
+    def names(self, cid: str) -> bool:
+        """Tell whether this CID names the claimed customer: it is the claimed one, or proved to be the same person's."""
+        return cid == self.cid or cid in self.same or (self.proof is not None and self.proof(cid))
 
-class _Place(NamedTuple):
-    """One place where a CID can stand: its path for people, and where to write the right one."""
-
-    path: str
-    holder: JsonObject
-    key: str
+    def __repr__(self) -> str:
+        return f"Identified(cid={self.cid!r}, is_derived={self.is_derived}, rejection={self.rejection!r})"
 
 
 _NOBODY = Identified()
@@ -61,12 +80,24 @@ class Identities:
     """Finds, checks and protects identity in events; compiled once from the settings."""
 
     def __init__(self, identity: Identity) -> None:
-        self._policy = identity
-        self._policies = {name.lower(): policy for name, policy in identity.field_policies.items()}
-        self._kinds: dict[str, FieldKind] = {name: field_kind(name) for name in self._policies}
+        keyring = Keyring([key.get_secret_value() for key in identity.hash_keys])
+        self._is_keyed = bool(keyring)
+        self._cids = Hasher(identity.cid_hash, keyring)
+        self._others = tuple(Hasher(name, keyring) for name in ("md5", "sha256") if name != identity.cid_hash)
+        self._addresses = Addresses(
+            identity.default_region,
+            gmail_dots=identity.gmail_dots,
+            plus_tags=identity.plus_tags,
+            keyring=keyring,
+        )
+        self._verify = identity.verify
+        self._protection = Protection(identity, self._addresses, Hasher(identity.field_hash, keyring))
+        self._derived_from = tuple(identity.derive_cid_from)
+        known = dict.fromkeys([*self._derived_from, *identity.field_policies])
+        self._fields = tuple((name, field_kind(name)) for name in known)
         # With the quote that ends a key: `utm_medium=email` is no field.
-        self._needles = tuple(f'{name}"'.encode() for name in self._policies)
-        self._addresses = Addresses(identity.default_region)
+        needles = {*self._protection.names, *(name.lower() for name in known)}
+        self._needles = tuple(f'{name}"'.encode() for name in sorted(needles))
         words = [word.lower() for word in identity.placeholder_cids]
         self._placeholders = frozenset(
             [
@@ -76,6 +107,7 @@ class Identities:
                 *(digest(word, "sha256") for word in ["", *words]),
             ]
         )
+        self.protect_parameters = self._protection.protect_parameters
 
     def mentions_fields(self, body: bytes) -> bool:
         """Tell, cheaply, whether a JSON text can hold an identity field at all; escapes may hide a name, so they count."""
@@ -88,223 +120,175 @@ class Identities:
     def opaque_uid(self, value: str) -> str:
         """Give a UID without a raw identity in it: a UID that is an e-mail address or a phone is replaced by its hash."""
         raw = self._addresses.raw_identity(value)
-        return digest(raw, self._policy.cid_hash) if raw is not None else value
+        return self._cids.hash(raw) if raw is not None else value
 
     def is_placeholder(self, value: str) -> bool:
         """Tell whether an id is what pages send when they have none: `undefined`, `null`, the hash of nothing."""
         return value.strip().lower() in self._placeholders
+
+    def strip(self, fields: JsonObject) -> None:
+        """Take every identity out of an event, in place: it goes out as nobody's."""
+        strip(fields, self._protection.is_identity)
 
     def identify(self, fields: JsonObject, *, may_hold_fields: bool) -> Identified:
         """Find whom the event names, repair and unify it in place, and apply each identity field's policy in place.
 
         `may_hold_fields` is what `mentions_fields` said of the text that the event was read from.
         """
-        if not may_hold_fields and _names_nobody(fields):
+        if not may_hold_fields and names_nobody(fields):
             return _NOBODY
-        customers = list(_customers(fields))
-        addresses = list(self._customer_addresses(customers)) if may_hold_fields else []
-        identified = self._claim(fields, customers, addresses)
+        found = list(customers(fields))
+        addresses = list(self._customer_addresses(found)) if may_hold_fields else []
+        identified = self._claim(fields, found, addresses)
         if may_hold_fields:
-            unreadable: list[str] = []
-            self._protect(fields, unreadable)
+            unreadable = self._protection.protect(fields)
             if unreadable:
-                return msgspec.structs.replace(identified, unreadable=tuple(unreadable))
+                return msgspec.structs.replace(identified, unreadable=unreadable)
         return identified
 
-    def protect_parameters(self, parameters: dict[str, str]) -> dict[str, str]:
-        """Give query parameters with each identity field's policy applied: a ready-made link may carry `email=…`."""
-        if not any(name.lower() in self._policies for name in parameters):
-            return parameters
-        protected: JsonObject = dict(parameters)
-        self._protect(protected, [])
-        return protected
-
-    def _claim(
-        self, fields: JsonObject, customers: list[_Place], addresses: list[tuple[FieldKind, str, str]]
-    ) -> Identified:
-        found: dict[str, str] = {}
+    def _claim(self, fields: JsonObject, found: list[Place], addresses: list[Address]) -> Identified:
+        named: dict[str, str] = {}
+        places: list[Place] = []
         placeholders: list[str] = []
         repair: Repair | None = None
-        for place in _cid_places(fields, customers):
+        basis: list[Address] = []
+        for place in cid_places(fields, found):
             value = _cid_text(place)
             if isinstance(value, Rejection):
                 return Identified(rejection=value)
             if not self.is_placeholder(value):
-                found[place.path], mended = self._canonical(value, addresses)
-                place.holder[place.key] = found[place.path]
+                right, mended, source = self._canonical(value, addresses)
+                named[place.path] = place.holder[place.key] = right
+                places.append(place)
                 repair = repair or mended
+                basis += [source] if source is not None else []
             elif value.strip():
                 # Left standing, `undefined` would make one customer of all who were signed out.
                 place.holder[place.key] = ""
                 placeholders.append(place.path)
-        distinct = set(found.values())
+        distinct = set(named.values())
         if len(distinct) > 1:
-            detail = f"{' and '.join(found)} name different customers"
-            return Identified(rejection=Rejection(Reason.CID_CONTRADICTION, next(iter(found)), detail))
+            detail = f"{' and '.join(named)} name different customers"
+            return Identified(rejection=Rejection(Reason.CID_CONTRADICTION, next(iter(named)), detail))
         cid = distinct.pop() if distinct else self._derive(addresses)
-        return Identified(cid, not found and cid is not None, repair, placeholders=tuple(placeholders))
-
-    def _canonical(
-        self, value: str, addresses: list[tuple[FieldKind, str, str]]
-    ) -> tuple[str, Repair | None]:
-        """Give the right text of a CID: never raw, hashes in lower case, and the hash of the address that came with it."""
-        cid = value.strip()
-        raw = self._addresses.raw_identity(cid) or next(
-            (
-                normal
-                for kind, normal, _ in addresses
-                if kind == "phone" and self._addresses.phone(cid) == normal
-            ),
-            None,
+        if cid is None:
+            return Identified(placeholders=tuple(placeholders)) if placeholders else _NOBODY
+        is_derived = not named
+        if is_derived:
+            # The page named nobody, so each address of the event speaks for the customer.
+            basis = addresses
+        keys, older_keys = self._keys(addresses)
+        return Identified(
+            cid,
+            is_derived,
+            repair,
+            placeholders=tuple(placeholders),
+            same=self._same(cid, repair, basis),
+            keys=keys,
+            older_keys=older_keys,
+            places=tuple(places),
+            proof=(lambda other: self._is_hash_of_any(other, basis)) if basis else None,
         )
+
+    def _canonical(self, value: str, addresses: list[Address]) -> tuple[str, Repair | None, Address | None]:
+        """Give the right text of a CID (never raw, hashes in lower case), its repair, and the address it is a hash of."""
+        cid = value.strip()
+        raw = self._raw_address(cid, addresses)
         if raw is not None:
-            right = digest(raw, self._policy.cid_hash)
-            return right, Repair("raw", right)
+            right = self._cids.hash(raw.normal)
+            return right, Repair("raw", right), raw
         if not is_hash(cid):
-            return cid, None
+            return cid, None, None
         cid = cid.lower()
-        right = self._right_hash(cid, addresses) if self._policy.verify else cid
-        return right, Repair(cid, right) if right != cid else None
+        if not self._verify:
+            return cid, None, None
+        for each in addresses:
+            if each.kind != "text" and self._cids.hash(each.normal) == cid:
+                return cid, None, each
+        for each in addresses:
+            if each.kind != "text" and self._addresses.is_same(cid, each.kind, each.given):
+                right = self._cids.hash(each.normal)
+                return right, Repair(cid, right), each
+        return cid, None, None
 
-    def _right_hash(self, cid: str, addresses: list[tuple[FieldKind, str, str]]) -> str:
-        for _, normal, _ in addresses:
-            if digest(normal, self._policy.cid_hash) == cid:
-                return cid
-        for kind, normal, given in addresses:
-            if self._addresses.is_hash_of(cid, kind, given):
-                return digest(normal, self._policy.cid_hash)
-        return cid
-
-    def _derive(self, addresses: list[tuple[FieldKind, str, str]]) -> str | None:
-        for _, normal, _ in addresses:
-            # A page that hashes by itself as the CDP wants it has named the customer already.
-            if hash_of_kind(normal, self._policy.cid_hash):
-                return normal.lower()
-            if not is_hash(normal):
-                return digest(normal, self._policy.cid_hash)
+    def _raw_address(self, cid: str, addresses: list[Address]) -> Address | None:
+        """Give the address that a CID is, in the clear; a bare number only where the event proves that it is a phone."""
+        raw = self._addresses.raw_identity(cid)
+        if raw is not None:
+            return Address("cid", "email" if "@" in raw else "phone", raw, cid)
+        for each in addresses:
+            if each.kind == "phone" and self._addresses.phone(cid) == each.normal:
+                return each
+            if each.kind == "phone" and self._addresses.phone(f"+{cid}") == each.normal:
+                return each
         return None
 
-    def _customer_addresses(self, customers: list[_Place]) -> Iterator[tuple[FieldKind, str, str]]:
-        """Give (kind, normalised, as given) of the customer's addresses, in the order of `derive_cid_from`."""
-        for name in self._policy.derive_cid_from:
-            for customer in customers:
-                value = _text(customer.holder.get(name))
+    def _same(self, cid: str, repair: Repair | None, basis: Iterable[Address]) -> tuple[str, ...]:
+        hashes: dict[str, None] = {}
+        for each in basis:
+            own = (self._cids.hash(each.normal), *self._cids.older(each.normal))
+            hashes |= dict.fromkeys(own)
+            if each.kind != "text":
+                hashes |= dict.fromkeys(other.hash(each.normal) for other in self._others)
+        if repair is not None and repair.wrong != "raw":
+            hashes[repair.wrong] = None
+        hashes.pop(cid, None)
+        return tuple(hashes)
+
+    def _is_hash_of_any(self, cid: str, basis: Iterable[Address]) -> bool:
+        return any(
+            self._cids.hash(each.normal) == cid
+            or (each.kind != "text" and self._addresses.is_same(cid, each.kind, each.given))
+            for each in basis
+        )
+
+    def _keys(self, addresses: list[Address]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        keys: dict[str, None] = {}
+        older: dict[str, None] = {}
+        for each in addresses:
+            # A page that hashes addresses itself by SHA-256 means the same ones.
+            is_key = len(each.normal) == 64 and is_hash(each.normal) and not self._is_keyed
+            now, before = ((each.normal,), ()) if is_key else self._cids.address_keys(each.normal)
+            keys |= dict.fromkeys(now)
+            older |= dict.fromkeys(before)
+        return tuple(keys), tuple(older)
+
+    def _derive(self, addresses: list[Address]) -> str | None:
+        for each in addresses:
+            if each.field not in self._derived_from:
+                return None
+            # A page that hashes by itself as the CDP wants it has named the customer already.
+            if each.kind != "text" and is_hash(each.normal):
+                if self._cids.is_own(each.normal):
+                    return each.normal
+                continue
+            return self._cids.hash(each.normal)
+        return None
+
+    def _customer_addresses(self, found: list[Place]) -> Iterator[Address]:
+        """Give the customer's addresses, those of `derive_cid_from` first and in its order."""
+        for name, kind in self._fields:
+            for customer in found:
+                value = text_of(customer.holder.get(name))
                 if value is None:
                     continue
-                kind = self._kinds[name.lower()]
-                normal = value.strip() if is_hash(value.strip()) else self._addresses.normalise(kind, value)
+                stripped = value.strip()
+                normal: str | None
+                if kind == "text":
+                    plain = self._addresses.normalise(kind, value)
+                    # With its name: the number 12345 of one system is not the number 12345 of another.
+                    normal = f"{name}:{plain}" if plain and not self.is_placeholder(plain) else None
+                elif is_hash(stripped):
+                    normal = stripped.lower()
+                    if self.is_placeholder(normal):
+                        continue
+                else:
+                    normal = self._addresses.normalise(kind, value)
                 if normal is not None:
-                    yield kind, normal, value
-
-    def _protect(self, fields: JsonObject, unreadable: list[str]) -> None:
-        holders: list[Any] = [fields]
-        while holders:
-            holder = holders.pop()
-            if isinstance(holder, list):
-                holders += [child for child in holder if isinstance(child, dict | list)]
-                continue
-            for key in list(holder):
-                value = holder[key]
-                if key.lower() in self._policies:
-                    self._apply(holder, key, unreadable)
-                if isinstance(value, dict | list):
-                    holders.append(value)
-
-    def _apply(self, holder: JsonObject, key: str, unreadable: list[str]) -> None:
-        name = key.lower()
-        policy, value = self._policies[name], holder[key]
-        if policy == "drop":
-            del holder[key]
-        elif policy == "hash":
-            if isinstance(value, list):
-                holder[key] = [self._hashed(name, each, unreadable) for each in value]
-            else:
-                holder[key] = self._hashed(name, value, unreadable)
-        elif policy == "hash_and_pass" and _text(value):
-            holder.setdefault(f"{key}_sha256", self._hashed(name, value, unreadable))
-
-    def _hashed(self, name: str, value: Any, unreadable: list[str]) -> Any:
-        text = _text(value)
-        if text is None or is_hash(text.strip()):
-            return value
-        kind = self._kinds[name]
-        if self._addresses.normalise(kind, text) is None:
-            unreadable.append(name)
-        return self._addresses.hashed(kind, text, "sha256")
+                    yield Address(name, kind, normal, value)
 
 
-def attach(fields: JsonObject, cid: str) -> None:
-    """Write the CID where the CDP looks for it, without replacing another: `cid` and `dims.customers.customer_id`."""
-    if not fields.get("cid"):
-        fields["cid"] = cid
-    dims = fields.setdefault("dims", {})
-    if isinstance(dims, dict):
-        customer = dims.setdefault("customers", {})
-        if isinstance(customer, dict) and not customer.get("customer_id"):
-            customer["customer_id"] = cid
-
-
-def _names_nobody(fields: JsonObject) -> bool:
-    """Tell of the many events without a customer that they have none, in no time; `_cid_places` is the whole truth."""
-    if fields.get("cid") or fields.get("dims"):
-        return False
-    extra = fields.get("extra")
-    if extra and ("customer_id" in extra or "identify_id" in extra):
-        return False
-    return all(item.get("type") != "customers" for item in fields.get("items", ()))
-
-
-def _customers(fields: JsonObject) -> Iterator[_Place]:
-    """Give every object that describes the customer: `dims.customers`, also where `dims` is a list, and such items."""
-    dims = fields.get("dims")
-    if isinstance(dims, dict) and isinstance(dims.get("customers"), dict):
-        yield _Place("dims.customers", dims["customers"], "customers")
-    elif isinstance(dims, list):
-        for index, each in enumerate(dims):
-            if isinstance(each.get("customers"), dict):
-                yield _Place(f"dims[{index}].customers", each["customers"], "customers")
-            elif each.get("type") == "customers":
-                yield _Place(f"dims[{index}]", each, "customers")
-    for index, item in enumerate(fields.get("items") or ()):
-        if item.get("type") == "customers":
-            yield _Place(f"items[{index}]", item, "items")
-
-
-def _cid_places(fields: JsonObject, customers: list[_Place]) -> Iterator[_Place]:
-    """Give the places where a CID can stand; `docs/protocol.md` lists them."""
-    if "cid" in fields:
-        yield _Place("cid", fields, "cid")
-    for customer in customers:
-        if "customer_id" in customer.holder:
-            yield _Place(f"{customer.path}.customer_id", customer.holder, "customer_id")
-        if customer.key == "customers" and "id" in customer.holder:
-            yield _Place(f"{customer.path}.id", customer.holder, "id")
-    extra = fields.get("extra")
-    if extra:
-        if "customer_id" in extra:
-            yield _Place("extra.customer_id", extra, "customer_id")
-        # On old integrations `identify_id` may be a lead's or an account's id: a CID only in an identify event.
-        if "identify_id" in extra and (
-            (fields.get("ec") == "user" and fields.get("ea") in _IDENTIFY_ACTIONS)
-            or extra.get("identify_type") == "exact"
-        ):
-            yield _Place("extra.identify_id", extra, "identify_id")
-    yield from _purchases(fields.get("dims"))
-
-
-def _purchases(dims: Any) -> Iterator[_Place]:
-    if isinstance(dims, dict):
-        purchase = dims.get("purchase")
-        if isinstance(purchase, dict) and "customer_id" in purchase:
-            yield _Place("dims.purchase.customer_id", purchase, "customer_id")
-    elif isinstance(dims, list):
-        for index, each in enumerate(dims):
-            purchase = each.get("purchase") if isinstance(each.get("purchase"), dict) else each
-            if (purchase is not each or each.get("type") == "purchase") and "customer_id" in purchase:
-                yield _Place(f"dims[{index}].purchase.customer_id", purchase, "customer_id")
-
-
-def _cid_text(place: _Place) -> str | Rejection:
+def _cid_text(place: Place) -> str | Rejection:
     value = place.holder[place.key]
     if value is None:
         return ""
@@ -316,14 +300,3 @@ def _cid_text(place: _Place) -> str | Rejection:
         f"is longer than {_MAX_CID} characters" if isinstance(value, str) else "must be text: a customer id"
     )
     return Rejection(Reason.BAD_FIELD, place.path, detail)
-
-
-def _text(value: Any) -> str | None:
-    """Give an address field's value as text: numbers (a phone without its zero) as digits, anything else `None`."""
-    if isinstance(value, str):
-        return value if value.strip() else None
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
-    return str(value) if isinstance(value, int) else None

@@ -1,37 +1,42 @@
-"""The steps of an event, in order: `prepare` up to the claim, `decide` from the binding on.
+"""The steps of an event, in order: `prepare` up to the claim, `resolve` what the ledger won't bind, `decide` from the binding on.
 
-Between the two the caller asks the ledger; after them it makes the records durable and only then sends the reply. Every event
+Between them the caller asks the ledger; after them it makes the records durable and only then sends the reply. Every event
 of a request gets exactly one `Verdict`, whatever happens: `refuse` turns verdicts that could not be kept into `unavailable`.
 """
 
 from __future__ import annotations
 
-import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import orjson
 
-from gateway.events import cookies, replies, wire
+from gateway.events import conflicts, replies, wire
+from gateway.events.cookies import UidCookie, next_uid, reset_of
 from gateway.events.decisions import Decision, Pending, Prepared, Scope, Verdict
 from gateway.events.enrichment import Enricher
-from gateway.events.identity import Identified, Identities, attach
+from gateway.events.identity import Identities, Repair
+from gateway.events.keyring import Keyring
 from gateway.events.model import QuarantineEntry, Record
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
-from gateway.events.screening import Properties, Property
+from gateway.events.places import attach
+from gateway.events.ppid import PpidDesk
+from gateway.events.screening import Properties, envelope_problem
 from gateway.events.shapes import Shapes
+from gateway.events.twin import TwinState
+from gateway.events.uids import Uids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.events.model import Binding, JsonObject, Reply, Request, Stamp
+    from gateway.events.model import AuditNote, Binding, JsonObject, Reply, Request, Stamp
+    from gateway.events.replies import Headers
+    from gateway.events.screening import Property
     from gateway.settings import Settings
 
 _SCOPES = 1_024
 _ACCEPTED = Rejection(Reason.OK)
 _UNAVAILABLE = Rejection(Reason.UNAVAILABLE, "", "the event could not be kept; send it again")
-# What can stand in a cookie, a log line and a URL as it is. No `@`, no blank: an id is no address.
-_UID = re.compile(r"[A-Za-z0-9_.:~+/=|-]{1,128}\Z")
 
 
 class Pipeline:
@@ -43,11 +48,15 @@ class Pipeline:
             max_depth=settings.server.max_depth,
             max_batch=settings.server.max_batch,
         )
-        self._properties = Properties(settings.properties)
+        self._properties = Properties(settings.properties, settings.identity)
         self._identities = Identities(settings.identity)
+        self._uids = Uids(self._identities)
         self._enricher = Enricher(settings.server.trusted_proxies)
         self._attach_known = settings.identity.attach_known_cid
-        self._cookie = cookies.UidCookie(settings.cookies, self._usable)
+        keyring = Keyring([key.get_secret_value() for key in settings.cookies.keys])
+        self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
+        self.resolve = conflicts.Conflicts(keyring).resolve
+        self.ppid = PpidDesk(self._properties, self._cookie).answer
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = lru_cache(_SCOPES)(
             lambda query: self._scope(wire.read_envelope(wire.parse_query(query)))
@@ -95,11 +104,18 @@ class Pipeline:
         `bindings` answer `prepared.claims`, in order.
         """
         answers = iter(bindings)
-        verdicts = [
-            self._verdict(prepared, each, next(answers)) if isinstance(each, Pending) else Verdict(each)
-            for each in prepared.events
-        ]
-        return Decision(verdicts, self._reply(prepared, verdicts))
+        verdicts: list[Verdict] = []
+        notes: list[AuditNote] = []
+        for each in prepared.events:
+            if isinstance(each, Rejection):
+                verdicts.append(Verdict(each))
+                continue
+            binding = next(answers)
+            verdict = self._verdict(prepared, each, binding)
+            verdicts.append(verdict)
+            if verdict.is_kept and (verdict.identified is not None or each.came_with):
+                notes += conflicts.notes(prepared, each, binding, verdict)
+        return Decision(verdicts, self._reply(prepared, verdicts), notes)
 
     def refuse(
         self, prepared: Prepared, verdicts: Sequence[Verdict] | None, *, is_held: bool = False
@@ -123,16 +139,15 @@ class Pipeline:
         owner = self._properties.find(envelope.portal_id, envelope.prop_id)
         carried = self._identities.protect_parameters(envelope.carried)
         before_id, behind_id = wire.query_parts(envelope, carried)
-        return Scope(envelope, owner, _envelope_problem(envelope, owner), before_id, behind_id)
+        return Scope(envelope, owner, envelope_problem(envelope, owner), before_id, behind_id)
 
     def _prepared(
         self, request: Request, stamp: Stamp, scope: Scope, decoded: wire.Decoded, *, may_hold: bool
     ) -> Prepared:
-        head = request.head
-        cookie_uid = (
-            "" if scope.envelope.is_s2s or not head.cookie else self._usable(cookies.read(head.cookie))
-        )
-        source = "cookie" if cookie_uid else "fresh"
+        head, envelope = request.head, scope.envelope
+        site = scope.owner.site if scope.owner is not None else ""
+        visitor = self._cookie.read("" if envelope.is_s2s else head.cookie, site, stamp.now_ms // 1000)
+        source = ("twin" if visitor.is_restored else "cookie") if visitor.uid else "fresh"
         fallback = ""
         events: list[Pending | Rejection] = []
         for index, fields in enumerate(decoded.events):
@@ -142,77 +157,114 @@ class Pipeline:
             if isinstance(fields, Rejection):
                 events.append(fields)
                 continue
-            uid = self._own_uid(fields)
+            uid = self._uids.own(fields)
             if isinstance(uid, Rejection):
                 events.append(uid)
                 continue
             if uid:
                 source = "event" if index == 0 else source
             else:
-                uid = fallback = fallback or cookie_uid or stamp.fresh_uid()
+                uid = fallback = fallback or visitor.uid or stamp.fresh_uid()
             event_id = stamp.event_id(index)
             request_id = wire.request_id_of(decoded.request_id, event_id, index)
             identified = self._identities.identify(fields, may_hold_fields=may_hold)
-            events.append(Pending(event_id, request_id, uid, fields, identified))
+            pending = Pending(event_id, request_id, uid, fields, identified)
+            twin = visitor.twin
+            if (
+                envelope.has_new_uid
+                and twin.state is TwinState.VALID
+                and twin.uid != uid
+                and not _is_reset(fields)
+            ):
+                # The page minted a UID because the browser had lost the visitor's; the signed cookie has not.
+                pending.move(twin.uid, "restored")
+                source = "twin" if index == 0 else source
+            events.append(pending)
         client_ip = self._enricher.client_ip(head.peer, head.forwarded_for)
         allowed = self._allows_origin(scope.owner, head.origin)
-        return Prepared(
-            request, stamp, scope, events, decoded.is_batch, client_ip, source, cookie_uid, allowed
-        )
-
-    def _own_uid(self, fields: JsonObject) -> str | Rejection:
-        """Give the UID that the event itself carries, empty when none, with no raw address in it."""
-        uid: str = fields.get("uid", "")
-        aid: str = fields.get("aid", uid)
-        if _is_own_kind(uid) and aid == uid:
-            return uid
-        if aid:
-            fields["aid"] = self._identities.opaque_uid(aid)
-        uid = uid.strip()
-        if not uid or self._identities.is_placeholder(uid):
-            return ""
-        uid = self._identities.opaque_uid(uid)
-        if not _UID.match(uid):
-            return Rejection(
-                Reason.BAD_FIELD, "uid", "must be an opaque id of at most 128 letters, digits and -_.:~+/=|"
-            )
-        return uid
-
-    def _usable(self, uid: str) -> str:
-        if _is_own_kind(uid):
-            return uid
-        return uid if uid and _UID.match(uid) and not self._identities.is_placeholder(uid) else ""
+        return Prepared(request, stamp, scope, events, decoded.is_batch, client_ip, source, visitor, allowed)
 
     def _verdict(self, prepared: Prepared, pending: Pending, binding: Binding) -> Verdict:
         identified, fields = pending.identified, pending.fields
-        rejection = identified.rejection or _conflict(identified, binding) or _ACCEPTED
+        rejection = identified.rejection or conflicts.judge(prepared, pending, binding) or _ACCEPTED
         outcome = FATES[rejection.reason].outcome
-        known = binding.cid if self._attach_known and identified.rejection is None else None
-        cid = identified.cid or known or ""
-        record = None if outcome is Outcome.MALFORMED else self._record(prepared, pending, cid)
+        repair, cid = identified.repair, identified.cid or ""
+        if identified.rejection is not None:
+            cid = ""
+        elif outcome is Outcome.ACCEPTED and binding.cid is not None:
+            if not cid:
+                cid = binding.cid if self._attach_known else ""
+            elif cid != binding.cid and identified.names(binding.cid):
+                # The same person's, hashed otherwise when it was bound: a CID never changes.
+                repair = None if binding.cid == (repair and repair.wrong) else Repair(cid, binding.cid)
+                cid = binding.cid
+                for place in identified.places:
+                    place.holder[place.key] = cid
+        category, action = fields["ec"], fields["ea"]
+        session = self._uids.usable(str(fields.get("sid", "")))
+        record = None
+        if outcome is not Outcome.MALFORMED:
+            is_nobodys = rejection.reason is Reason.IDENTITY_STRIPPED
+            record = self._record(prepared, pending, cid, is_nobodys=is_nobodys)
         return Verdict(
             rejection,
             event_id=pending.event_id,
             request_id=pending.request_id,
             uid=pending.uid,
             cid=cid,
-            category=fields["ec"],
-            action=fields["ea"],
-            session=self._usable(str(fields.get("sid", ""))),
+            category=category,
+            action=action,
+            session=session,
             record=record if outcome is Outcome.ACCEPTED else None,
             entry=_entry(prepared, pending, binding, rejection, record)
             if outcome is Outcome.QUARANTINED
             else None,
             is_new_binding=binding.is_new,
             identified=identified,
+            repair=repair,
+            aliases=binding.aliases,
+            came_with=pending.came_with,
+            cause=pending.cause,
         )
 
-    def _record(self, prepared: Prepared, pending: Pending, cid: str) -> Record:
+    def _cookies(self, prepared: Prepared, kept: list[Verdict]) -> Headers:
+        """Give the headers that make the visitor's cookies right: of the event that got another UID, else of the first."""
+        owner, head, visitor, stamp = prepared.owner, prepared.request.head, prepared.visitor, prepared.stamp
+        verdict = next((each for each in kept if each.came_with), kept[0])
+        if owner is None:
+            return ()
+        reset = None
+        if verdict.action == "reset_anonymous_id":
+            reset = reset_of(_fields_of(prepared, verdict), self._uids.usable, stamp.fresh_uid)
+        uid = next_uid(
+            visitor,
+            verdict.uid,
+            may_set=not prepared.envelope.is_s2s and (not head.origin or prepared.origin_allowed),
+            is_own=prepared.uid_source == "event",
+            response_type=prepared.envelope.response_type,
+            replaced=verdict.came_with,
+            reset=reset,
+        )
+        if uid is None:
+            return ()
+        return self._cookie.headers(head.host, owner.site, visitor, uid, stamp.now_ms // 1000)
+
+    def _record(self, prepared: Prepared, pending: Pending, cid: str, *, is_nobodys: bool) -> Record:
         fields, envelope, head = pending.fields, prepared.scope.envelope, prepared.request.head
-        fields["uid"] = pending.uid
-        fields.setdefault("aid", pending.uid)
-        if cid:
-            attach(fields, cid)
+        scope, uid = prepared.scope, pending.uid
+        if is_nobodys:
+            self._identities.strip(fields)
+            before_id, behind_id = (
+                wire.query_parts(envelope, {}) if scope.behind_id else (scope.before_id, "")
+            )
+            uid = ""
+        else:
+            before_id, behind_id = scope.before_id, scope.behind_id
+            fields["uid"] = uid
+            if fields.setdefault("aid", uid) == pending.came_with:
+                fields["aid"] = uid
+            if cid:
+                attach(fields, cid)
         self._enricher.enrich(
             fields,
             head,
@@ -220,14 +272,13 @@ class Pipeline:
             event_id=pending.event_id,
             received_at=prepared.stamp.received_at,
         )
-        scope = prepared.scope
         return Record(
             event_id=pending.event_id,
             portal_id=envelope.portal_id,
             prop_id=envelope.prop_id,
-            uid=pending.uid,
+            uid=uid,
             accepted_ms=prepared.stamp.now_ms,
-            query=f"{scope.before_id}{pending.request_id}{scope.behind_id}",
+            query=f"{before_id}{pending.request_id}{behind_id}",
             body=orjson.dumps(fields),
             client_ip=prepared.client_ip,
             user_agent=head.user_agent,
@@ -242,8 +293,8 @@ class Pipeline:
             return replies.failure(envelope, head.method, first.rejection, headers, redirect_allowed=target)
         kept = [each for each in verdicts if each.is_kept]
         if kept:
-            headers += self._cookie.headers(prepared, kept[0])
-        results = [_answer(each) for each in verdicts]
+            headers += self._cookies(prepared, kept)
+        results = [replies.result(each) for each in verdicts]
         if prepared.is_batch:
             unavailable = any(each.reason is Reason.UNAVAILABLE for each in verdicts)
             status = 503 if unavailable else 200 if kept else FATES[first.reason].status
@@ -251,41 +302,17 @@ class Pipeline:
         return replies.success(envelope, results[0], headers)
 
 
-def _envelope_problem(envelope: wire.Envelope, property_: Property | None) -> Rejection | None:
-    for name in ("portal_id", "prop_id"):
-        if not getattr(envelope, name):
-            return Rejection(Reason.BAD_FIELD, name, "is missing: add it to the query string")
-    if property_ is None:
-        return Rejection(
-            Reason.UNKNOWN_PROPERTY, "portal_id", "no property with this portal_id and prop_id is configured"
-        )
-    if envelope.response_type not in wire.RESPONSE_TYPES:
-        return Rejection(Reason.BAD_FIELD, "resp_type", "must be javascript, json, pixel or redirect")
-    if envelope.response_type == "redirect" and property_.redirect_target(envelope.redirect_url) is None:
-        return Rejection(
-            Reason.BAD_REDIRECT,
-            "redirect_url",
-            "must be an http(s) URL of one of the property's redirect_hosts",
-        )
-    return None
-
-
-def _is_own_kind(uid: str) -> bool:
-    """Tell of the commonest UIDs, decimal numbers as the CDP and this gateway make them, that there is nothing to check."""
-    return 9 <= len(uid) <= 19 and uid.isdigit() and uid.isascii() and uid[0] != "0"
+def _fields_of(prepared: Prepared, verdict: Verdict) -> JsonObject:
+    return next(
+        each.fields
+        for each in prepared.events
+        if isinstance(each, Pending) and each.event_id == verdict.event_id
+    )
 
 
 def _allows_origin(owner: Property | None, origin: str) -> bool:
     # What a page of an unknown property asks for holds nothing that others may not read, and its author should see why.
     return bool(origin) and origin.isascii() and (owner is None or owner.allows_origin(origin))
-
-
-def _conflict(identified: Identified, binding: Binding) -> Rejection | None:
-    if identified.cid is None or binding.cid == identified.cid:
-        return None
-    return Rejection(
-        Reason.CID_CONFLICT, "cid", "this uid belongs to another customer, and a customer id never changes"
-    )
 
 
 def _entry(
@@ -306,16 +333,5 @@ def _entry(
     )
 
 
-def _answer(verdict: Verdict) -> dict[str, Any]:
-    if not verdict.is_kept:
-        return replies.error_body(verdict.rejection)
-    return {
-        "type": "event",
-        "outcome": verdict.outcome,
-        "reason": verdict.reason,
-        "event_id": verdict.event_id,
-        "request_id": verdict.request_id,
-        "au_id": verdict.uid,
-        "aid": verdict.uid,
-        "session_id": verdict.session,
-    }
+def _is_reset(fields: JsonObject) -> bool:
+    return (fields["ec"], fields["ea"]) == ("user", "reset_anonymous_id")

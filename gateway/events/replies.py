@@ -15,6 +15,7 @@ from gateway.events.model import Reply
 from gateway.events.outcome import FATES, Rejection
 
 if TYPE_CHECKING:
+    from gateway.events.decisions import Verdict
     from gateway.events.wire import Envelope
 
 PIXEL = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
@@ -103,6 +104,25 @@ def error_body(rejection: Rejection) -> dict[str, str]:
         "field": rejection.field,
         "detail": rejection.detail,
     }
+
+
+def result(verdict: Verdict) -> dict[str, Any]:
+    """Give the JSON of one event: its fate, its ids, and `uid_replaced` when it was taken under another UID than it came with."""
+    if not verdict.is_kept:
+        return error_body(verdict.rejection)
+    found: dict[str, Any] = {
+        "type": "event",
+        "outcome": verdict.outcome,
+        "reason": verdict.reason,
+        "event_id": verdict.event_id,
+        "request_id": verdict.request_id,
+        "au_id": verdict.uid,
+        "aid": verdict.uid,
+        "session_id": verdict.session,
+    }
+    if verdict.came_with:
+        found["uid_replaced"] = verdict.came_with
+    return found
 
 
 def batch(results: list[dict[str, Any]], status: int, headers: Headers) -> Reply:

@@ -11,6 +11,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from gateway.events.outcome import Reason, Rejection
+from gateway.events.wire import RESPONSE_TYPES, Envelope
+from gateway.settings_types import AliasPolicy, ConflictPolicy
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -25,6 +29,7 @@ class Property(msgspec.Struct, frozen=True):
     """A site or app that may send events, ready for use.
 
     `origins` are the exact origins that may read answers; when the settings name none, `site` and its sub-domains may.
+    `on_conflict` and `on_alias` are its own policies, or those of `[identity]`.
     """
 
     portal_id: str
@@ -32,6 +37,8 @@ class Property(msgspec.Struct, frozen=True):
     site: str
     origins: frozenset[str]
     redirect_hosts: tuple[str, ...]
+    on_conflict: ConflictPolicy = "quarantine"
+    on_alias: AliasPolicy = "warn"
 
     def allows_origin(self, origin: str) -> bool:
         """Tell whether a page of this origin (`https://www.shop.example`) may read answers with credentials."""
@@ -60,10 +67,16 @@ class Property(msgspec.Struct, frozen=True):
 class Properties:
     """Every known property, by portal and property id."""
 
-    def __init__(self, configured: Sequence[settings.Property]) -> None:
+    def __init__(self, configured: Sequence[settings.Property], identity: settings.Identity) -> None:
         self._by_ids = {
             (each.portal_id, each.prop_id): Property(
-                each.portal_id, each.prop_id, each.site, frozenset(each.origins), each.redirect_hosts
+                each.portal_id,
+                each.prop_id,
+                each.site,
+                frozenset(each.origins),
+                each.redirect_hosts,
+                each.on_conflict or identity.on_conflict,
+                each.on_alias or identity.on_alias,
             )
             for each in configured
         }
@@ -75,6 +88,26 @@ class Properties:
     def any_allows_origin(self, origin: str) -> bool:
         """Tell whether at least one property lets this origin read answers."""
         return any(each.allows_origin(origin) for each in self._by_ids.values())
+
+
+def envelope_problem(envelope: Envelope, property_: Property | None) -> Rejection | None:
+    """Say why no event of a request can be taken, whatever is in it; `None` when they can."""
+    for name in ("portal_id", "prop_id"):
+        if not getattr(envelope, name):
+            return Rejection(Reason.BAD_FIELD, name, "is missing: add it to the query string")
+    if property_ is None:
+        return Rejection(
+            Reason.UNKNOWN_PROPERTY, "portal_id", "no property with this portal_id and prop_id is configured"
+        )
+    if envelope.response_type not in RESPONSE_TYPES:
+        return Rejection(Reason.BAD_FIELD, "resp_type", "must be javascript, json, pixel or redirect")
+    if envelope.response_type == "redirect" and property_.redirect_target(envelope.redirect_url) is None:
+        return Rejection(
+            Reason.BAD_REDIRECT,
+            "redirect_url",
+            "must be an http(s) URL of one of the property's redirect_hosts",
+        )
+    return None
 
 
 def host_matches(host: str, patterns: Sequence[str]) -> bool:

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 RESPONSE_TYPES = frozenset({"javascript", "json", "pixel", "redirect"})
 _EVENT_TEXTS = ("uid", "aid", "cid", "sid", "ec", "ea", "en", "et")
 _EVENT_JSON = ("items", "dims", "extra", "context")
-_ENVELOPE = frozenset({"portal_id", "prop_id", "resp_type", "format", "redirect_url", "request_id"})
+_ENVELOPE = frozenset(
+    {"portal_id", "prop_id", "resp_type", "format", "redirect_url", "request_id", "uid_new"}
+)
 _BODY_ENVELOPE = frozenset({"portal_id", "prop_id", "request_id", "is_s2s"})
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 
@@ -32,7 +34,7 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 class Envelope(msgspec.Struct, frozen=True):
     """What a request says about all of its events: whose they are, and how it wants to be answered.
 
-    `carried` are the query parameters that are handed on to the collector as they came (`is_s2s`, `delivery_src`, …).
+    `has_new_uid`: the page's script had to mint the UID, because the browser had lost the one before. `carried` are the query parameters that are handed on to the collector as they came (`is_s2s`, `delivery_src`, …).
     """
 
     portal_id: str
@@ -42,6 +44,7 @@ class Envelope(msgspec.Struct, frozen=True):
     redirect_url: str
     is_s2s: bool
     carried: dict[str, str]
+    has_new_uid: bool = False
 
 
 class Decoded(msgspec.Struct, frozen=True):
@@ -149,6 +152,7 @@ def read_envelope(query: Mapping[str, str], taken: tuple[str, ...] = ()) -> Enve
         redirect_url=query.get("redirect_url", ""),
         is_s2s=query.get("is_s2s", "").lower() == "true",
         carried={name: value for name, value in query.items() if name not in _ENVELOPE and name not in taken},
+        has_new_uid=query.get("uid_new", "") == "1",
     )
 
 

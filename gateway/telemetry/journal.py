@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.events.outcome import FATES, Outcome
+from gateway.events.outcome import FATES, Reason
+from gateway.events.twin import TwinState
 from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from gateway.telemetry.metrics import Metrics
 
 _LONGEST_PHONE = 24
+_BAD_TWINS = frozenset({TwinState.FORGED, TwinState.FOREIGN, TwinState.UNREADABLE})
 
 
 class Journal:
@@ -48,12 +50,7 @@ class Journal:
                 "duration_ms": round(duration_ms, 3),
             }
             if verdict.event_id:
-                fields["event_id"] = verdict.event_id
-                own = verdict.request_id
-                # Longer ones can't be a phone number, and nearly all are new: a look at each would only cost.
-                fields["request_id"] = own if len(own) > _LONGEST_PHONE else redact(own)
-                fields["uid"] = verdict.uid
-                fields["uid_source"] = prepared.uid_source
+                _ids(prepared, verdict, fields)
             if stranger:
                 # It can't read the answer, so it will send the event again: its origin is missing in the settings.
                 fields["origin_allowed"] = False
@@ -62,13 +59,28 @@ class Journal:
                 fields["action"] = redact(verdict.action)
             if verdict.cid or verdict.identified is not None:
                 _identity(verdict, fields)
-            if fate.outcome is not Outcome.ACCEPTED:
+            if reason is not Reason.OK:
                 fields["field"] = redact(verdict.rejection.field)
                 fields["detail"] = verdict.rejection.detail
             if verdict.is_new_binding:
                 self._metrics.bindings.inc()
-            self._line(fate.level, "event", fields)
+            if verdict.repair is not None:
+                self._metrics.repairs.inc()
+            level = fate.level
+            if verdict.aliases:
+                self._metrics.aliases.inc()
+                level = "warning" if level == "info" else level
+            self._line(level, "event", fields)
+        twin = prepared.visitor.twin.state
+        if twin is not TwinState.ABSENT:
+            self._twin(twin, portal_id, prop_id)
         self._metrics.answer_seconds.observe(duration_ms / 1000)
+
+    def _twin(self, state: TwinState, portal_id: str, prop_id: str) -> None:
+        self._metrics.twin(state)
+        if state in _BAD_TWINS:
+            # Somebody may be trying; or a key was taken out of cookies.keys too early.
+            self._line("warning", "cookie", {"twin": state.value, "portal_id": portal_id, "prop_id": prop_id})
 
     def delivered(self, record: Record, attempts: int, duration_ms: float) -> None:
         """Say that the collector took an event."""
@@ -132,6 +144,18 @@ class Journal:
         )
 
 
+def _ids(prepared: Prepared, verdict: Verdict, fields: dict[str, Any]) -> None:
+    fields["event_id"] = verdict.event_id
+    own = verdict.request_id
+    # Longer ones can't be a phone number, and nearly all are new: a look at each would only cost.
+    fields["request_id"] = own if len(own) > _LONGEST_PHONE else redact(own)
+    fields["uid"] = verdict.uid
+    fields["uid_source"] = prepared.uid_source
+    if verdict.came_with:
+        fields["uid_came_with"] = verdict.came_with
+        fields["uid_replaced"] = verdict.cause
+
+
 def _identity(verdict: Verdict, fields: dict[str, Any]) -> None:
     identified = verdict.identified
     if verdict.cid:
@@ -143,10 +167,12 @@ def _identity(verdict: Verdict, fields: dict[str, Any]) -> None:
         fields["bound_cid"] = redact(verdict.entry.bound_cid)
     if verdict.is_new_binding:
         fields["bound"] = True
+    if verdict.aliases:
+        fields["identity_alias"] = [{"key": each.key, "first_cid": each.cid} for each in verdict.aliases]
     if identified is None:
         return
-    if identified.repair is not None:
-        fields["cid_repaired"] = {"wrong": identified.repair.wrong, "right": identified.repair.right}
+    if verdict.repair is not None:
+        fields["cid_repaired"] = {"wrong": verdict.repair.wrong, "right": verdict.repair.right}
     if identified.placeholders:
         fields["cid_placeholders"] = identified.placeholders
     if identified.unreadable:

@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 
 from gateway.events.outcome import FATES, Reason
+from gateway.events.twin import TwinState
 
 if TYPE_CHECKING:
     from gateway.events.outcome import Outcome
@@ -66,6 +67,22 @@ class Metrics:
             multiprocess_mode="livemin",
         )
         self.bindings = Counter("tracking_gateway_bindings", "Customer ids bound.", registry=self.registry)
+        self.repairs = Counter(
+            "tracking_gateway_cid_repairs",
+            "Customer ids that were a hash of the same address written otherwise.",
+            registry=self.registry,
+        )
+        self.aliases = Counter(
+            "tracking_gateway_identity_aliases",
+            "Events whose address first came with another customer id.",
+            registry=self.registry,
+        )
+        twins = Counter(
+            "tracking_gateway_cookie_twins",
+            "Requests that brought a signed cookie, by what it was.",
+            ["state"],
+            registry=self.registry,
+        )
         self.answer_seconds = Histogram(
             "tracking_gateway_answer_seconds",
             "From the complete request to the answer, durability included.",
@@ -74,16 +91,24 @@ class Metrics:
         )
         self._event = lru_cache(256)(events.labels)
         self._delivery = lru_cache(64)(deliveries.labels)
+        self._twin = lru_cache(16)(twins.labels)
         # Every series exists from the start, so that a rate over the first event is right.
         for reason, fate in FATES.items():
             if fate.status:
                 self._event(fate.outcome, reason)
+        for state in TwinState:
+            if state is not TwinState.ABSENT:
+                self._twin(state)
         for result in ("delivered", "retry", "undeliverable", "expired"):
             self._delivery(result)
 
     def event(self, outcome: Outcome, reason: Reason) -> None:
         """Count one event that came in."""
         self._event(outcome, reason).inc()
+
+    def twin(self, state: TwinState) -> None:
+        """Count a request that brought a signed cookie."""
+        self._twin(state).inc()
 
     def delivery(self, result: str) -> None:
         """Count one attempt or final fate of an accepted event."""

@@ -103,10 +103,10 @@ class Ingest:
         decision: Decision | None = None
         try:
             bindings = self._known(prepared)
-            if bindings is not None:
+            if bindings is not None and not self._pipeline.resolve(prepared, bindings):
                 decision = self._pipeline.decide(prepared, bindings)
                 entries, payloads = self._kept(decision)
-                if not entries:
+                if not entries and not decision.notes:
                     if payloads:
                         self._append(payloads, prepared, decision, started, answer)
                     else:
@@ -139,11 +139,13 @@ class Ingest:
     ) -> None:
         """Go on where the ledger must bind or the quarantine must keep, which takes waiting."""
         is_held = False
+        now_ms = prepared.stamp.now_ms
         try:
             if decision is None:
-                bindings = await self._ledger.bind(prepared.claims, prepared.stamp.now_ms)
-                decision = self._pipeline.decide(prepared, bindings)
+                decision = self._pipeline.decide(prepared, await self._bound(prepared))
             entries, payloads = self._kept(decision)
+            if decision.notes:
+                await self._ledger.record(decision.notes, now_ms)
             if entries:
                 await self._quarantine.put(entries)
                 is_held = True
@@ -152,6 +154,20 @@ class Ingest:
         except Exception as error:  # noqa: BLE001 -- see `_refuse`
             decision = self._refuse(prepared, decision, error, is_held=is_held)
         self._answered(prepared, decision, started, answer)
+
+    async def _bound(self, prepared: Prepared) -> list[Binding]:
+        """Bind until every event has a UID that it can have, or is for the quarantine."""
+        claims = prepared.claims
+        bindings = await self._ledger.bind(claims, prepared.stamp.now_ms)
+        while self._pipeline.resolve(prepared, bindings):
+            before, claims = claims, prepared.claims
+            again = await self._ledger.bind(claims, prepared.stamp.now_ms)
+            # What was bound a moment ago is not new any more; it was made by this request all the same.
+            bindings = [
+                msgspec.structs.replace(now, is_new=True) if then.is_new and old.uid == claim.uid else now
+                for old, claim, then, now in zip(before, claims, bindings, again, strict=True)
+            ]
+        return bindings
 
     def _answered(
         self, prepared: Prepared, decision: Decision, started: float, answer: Callable[[Reply], None]
@@ -173,6 +189,10 @@ class Ingest:
         return self._unread(
             request, Reason.BAD_JSON, "can't be unpacked: its Content-Encoding or framing is broken"
         )
+
+    def ppid(self, request: Request) -> Reply:
+        """Answer who the visitor is to Google Ad Manager; it is no event."""
+        return self._pipeline.ppid(request, time.time_ns() // 1_000_000)
 
     def preflight(self, request: Request) -> Reply:
         """Answer a cross-origin preflight; it is no event."""

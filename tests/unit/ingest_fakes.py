@@ -26,7 +26,7 @@ from tests.builders import shop_pipeline
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.events.model import Binding, Claim, QuarantineEntry
+    from gateway.events.model import AuditNote, Binding, Claim, QuarantineEntry
     from gateway.events.pipeline import Pipeline
 
 LEDGER_DOWN = LedgerUnavailable("ledger.db", "disk I/O error", "look at the disk")
@@ -39,15 +39,25 @@ class FailingLedger(MemoryLedger):
 
     failure: Exception | None = None
 
-    def lookup(self, portal_id: str, uid: str) -> str | None:
+    def lookup(self, portal_id: str, uid: str) -> Binding:
         if self.failure:
             raise self.failure
         return super().lookup(portal_id, uid)
+
+    def known(self, claim: Claim) -> Binding | None:
+        if self.failure:
+            raise self.failure
+        return super().known(claim)
 
     async def bind(self, claims: Sequence[Claim], now_ms: int) -> list[Binding]:
         if self.failure:
             raise self.failure
         return await super().bind(claims, now_ms)
+
+    async def record(self, notes: Sequence[AuditNote], now_ms: int) -> None:
+        if self.failure:
+            raise self.failure
+        await super().record(notes, now_ms)
 
 
 class FailingQuarantine(MemoryQuarantine):

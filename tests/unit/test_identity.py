@@ -6,8 +6,9 @@ import hashlib
 
 import pytest
 
-from gateway.events.identity import Identities, attach
+from gateway.events.identity import Identities
 from gateway.events.outcome import Reason
+from gateway.events.places import attach
 from gateway.settings import Identity
 from tests.builders import event
 

@@ -63,7 +63,7 @@ async def test_a_sign_in_is_bound_before_it_is_answered(bench):
     """The ledger knows the customer; the line says that the binding is new, once."""
     for _ in range(2):
         assert 200 == (await bench.ingest.take(post(sign_in()))).status
-    assert LAN_CID == bench.ledger.lookup("33167", "1234567890123")
+    assert LAN_CID == bench.ledger.lookup("33167", "1234567890123").cid
     first, second = bench.log("event")
     assert (True, None) == (first["bound"], second.get("bound"))
 
@@ -186,7 +186,7 @@ async def test_racing_sign_ins_of_one_uid_have_one_winner(bench):
     """Of many at once, one binds; those of the other customer are held."""
     people = [LAN, MINH] * 20
     replies = await asyncio.gather(*(bench.ingest.take(post(sign_in(each))) for each in people))
-    bound = bench.ledger.lookup("33167", "1234567890123")
+    bound = bench.ledger.lookup("33167", "1234567890123").cid
     outcomes = [answer(each)["outcome"] for each in replies]
     assert (20, 20) == (outcomes.count("accepted"), outcomes.count("quarantined"))
     assert {bound} == {orjson.loads(each.body)["cid"] for each in await bench.spooled()}

@@ -98,15 +98,18 @@ def test_a_variable_of_an_unknown_section_is_refused(tmp_path, monkeypatch):
             "'10.0.0.0/99'",
             "10.0.0.0/8",
         ),
-        ("[identity]\ncid_hash = 'md6'", "identity.cid_hash", "'md6'", "'md5' or 'sha256'"),
+        ("[identity]\ncid_hash = 'md6'", "identity.cid_hash", "'md6'", "'sha256' or 'hmac-sha256'"),
         ("[identity]\non_conflict = 'merge'", "identity.on_conflict", "'merge'", "'quarantine'"),
         ("[identity]\ndefault_region = 'Vietnam'", "identity.default_region", "'Vietnam'", "two letters"),
         (
-            "[identity]\nderive_cid_from = ['emial']",
-            "identity.derive_cid_from",
-            "['emial']",
-            "'emial' is no identity field",
+            "[identity]\ncid_hash = 'hmac-sha256'",
+            "identity.cid_hash",
+            "'hmac-sha256'",
+            'add identity.hash_keys = ["id:key"]',
         ),
+        ("[identity]\non_conflict = 'merge'", "identity.on_conflict", "'merge'", "'new_uid' or 'strip'"),
+        ("[cookies]\nname = 'a b'", "cookies.name", "'a b'", "letters, digits"),
+        ("[cookies]\nsecure = false\nsame_site = 'none'", "cookies.same_site", "'none'", "secure = true"),
         ("[identity.fields]\nemail = 'hsh'", "identity.fields.email", "'hsh'", "'hash'"),
         ("[collector]\nurl = 'a.cdp.asia'", "collector.url", "'a.cdp.asia'", "https://a.cdp.asia/event"),
         ("[collector]\ntimeout_seconds = 0", "collector.timeout_seconds", "0", "greater than 0"),
@@ -159,3 +162,23 @@ def test_secrets_are_not_shown(tmp_path, monkeypatch):
     with pytest.raises(SettingsError) as caught:
         settings.load(write(tmp_path, PROPERTY))
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("keys", ["['no-colon']", "['a:short']", "['A:0123456789abcdef']", "['a:0123456789abcdef', 'a:0123456789abcdeg']"])  # fmt: skip
+@pytest.mark.parametrize("where", ["cookies.keys", "identity.hash_keys"])
+def test_a_wrong_secret_is_told_without_the_secret(tmp_path, where, keys):
+    """The error may end up in a ticket."""
+    section, key = where.split(".")
+    found = problems(tmp_path, f"[{section}]\n{key} = {keys}\n{PROPERTY}")
+    assert [each for each in found if each.startswith(where)]
+    assert not [each for each in found.values() if "0123" in str(each) or "short" in str(each)]
+
+
+def test_a_secret_shows_as_dots_but_to_the_gateways_own_processes(tmp_path):
+    """`check --json` and a traceback may be read by anybody."""
+    secret = "2026a:0123456789abcdef"
+    loaded = settings.load(write(tmp_path, f"[cookies]\nkeys = ['{secret}']\n{PROPERTY}"))
+    assert secret not in repr(loaded)
+    assert secret not in str(loaded.model_dump(mode="json"))
+    again = settings.Settings(**loaded.revealed())
+    assert [secret] == [key.get_secret_value() for key in again.cookies.keys]

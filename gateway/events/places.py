@@ -1,0 +1,135 @@
+"""Where an event names its customer, and where its identity stands: finding, writing and removing it.
+
+`docs/protocol.md` lists the places. Everything here reads and changes the event's own fields, which were decoded for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from gateway.events.model import JsonObject
+
+_IDENTIFY_ACTIONS = frozenset({"sign_in", "sign_up", "identify"})
+_IDS = ("uid", "aid", "cid", "sid")
+_PEOPLE = frozenset({"customers", "users"})
+_EXTRA_IDS = frozenset(
+    {"customer_id", "identify_id", "identify_time", "identify_event", "identify_type", "reset_uid", "generate_uid"}
+)  # fmt: skip
+
+
+class Place(NamedTuple):
+    """One place where a CID can stand: its path for people, and where to write the right one."""
+
+    path: str
+    holder: JsonObject
+    key: str
+
+
+def names_nobody(fields: JsonObject) -> bool:
+    """Tell of the many events without a customer that they have none, in no time; `cid_places` is the whole truth."""
+    if fields.get("cid") or fields.get("dims"):
+        return False
+    extra = fields.get("extra")
+    if extra and ("customer_id" in extra or "identify_id" in extra):
+        return False
+    return all(item.get("type") != "customers" for item in fields.get("items", ()))
+
+
+def customers(fields: JsonObject) -> Iterator[Place]:
+    """Give every object that describes the customer: `dims.customers`, also where `dims` is a list, and such items."""
+    dims = fields.get("dims")
+    if isinstance(dims, dict) and isinstance(dims.get("customers"), dict):
+        yield Place("dims.customers", dims["customers"], "customers")
+    elif isinstance(dims, list):
+        for index, each in enumerate(dims):
+            if isinstance(each.get("customers"), dict):
+                yield Place(f"dims[{index}].customers", each["customers"], "customers")
+            elif each.get("type") == "customers":
+                yield Place(f"dims[{index}]", each, "customers")
+    for index, item in enumerate(fields.get("items") or ()):
+        if item.get("type") == "customers":
+            yield Place(f"items[{index}]", item, "items")
+
+
+def cid_places(fields: JsonObject, found: Iterable[Place]) -> Iterator[Place]:
+    """Give the places where a CID can stand; `found` are the event's `customers`."""
+    if "cid" in fields:
+        yield Place("cid", fields, "cid")
+    for customer in found:
+        if "customer_id" in customer.holder:
+            yield Place(f"{customer.path}.customer_id", customer.holder, "customer_id")
+        if customer.key == "customers" and "id" in customer.holder:
+            yield Place(f"{customer.path}.id", customer.holder, "id")
+    extra = fields.get("extra")
+    if extra:
+        if "customer_id" in extra:
+            yield Place("extra.customer_id", extra, "customer_id")
+        # On old integrations `identify_id` may be a lead's or an account's id: a CID only in an identify event.
+        if "identify_id" in extra and (
+            (fields.get("ec") == "user" and fields.get("ea") in _IDENTIFY_ACTIONS)
+            or extra.get("identify_type") == "exact"
+        ):
+            yield Place("extra.identify_id", extra, "identify_id")
+    yield from _purchases(fields.get("dims"))
+
+
+def attach(fields: JsonObject, cid: str) -> None:
+    """Write the CID where the CDP looks for it, without replacing another: `cid` and `dims.customers.customer_id`."""
+    if not fields.get("cid"):
+        fields["cid"] = cid
+    dims = fields.setdefault("dims", {})
+    if isinstance(dims, dict):
+        customer = dims.setdefault("customers", {})
+        if isinstance(customer, dict) and not customer.get("customer_id"):
+            customer["customer_id"] = cid
+
+
+def strip(fields: JsonObject, is_identity: Callable[[str], bool]) -> None:
+    """Take every identity out of an event: ids, customers, the identify block, and fields that `is_identity` names.
+
+    What happened, to which products, on which page and device stays.
+    """
+    for name in _IDS:
+        fields.pop(name, None)
+    if isinstance(fields.get("items"), list):
+        fields["items"] = [item for item in fields["items"] if item.get("type") not in _PEOPLE]
+    dims = fields.get("dims")
+    if isinstance(dims, list):
+        dims[:] = [each for each in dims if each.get("type") not in _PEOPLE]
+    for each in dims if isinstance(dims, list) else [dims] if isinstance(dims, dict) else []:
+        for name in _PEOPLE & each.keys():
+            del each[name]
+    for place in _purchases(dims):
+        del place.holder[place.key]
+    extra = fields.get("extra")
+    if isinstance(extra, dict):
+        for name in _EXTRA_IDS & extra.keys():
+            del extra[name]
+    _strip_fields(fields, is_identity)
+
+
+def _strip_fields(fields: JsonObject, is_identity: Callable[[str], bool]) -> None:
+    holders: list[Any] = [fields]
+    while holders:
+        holder = holders.pop()
+        if isinstance(holder, dict):
+            for name in [name for name in holder if is_identity(name)]:
+                del holder[name]
+            holders += holder.values()
+        elif isinstance(holder, list):
+            holders += holder
+
+
+def _purchases(dims: Any) -> Iterator[Place]:
+    if isinstance(dims, dict):
+        purchase = dims.get("purchase")
+        if isinstance(purchase, dict) and "customer_id" in purchase:
+            yield Place("dims.purchase.customer_id", purchase, "customer_id")
+    elif isinstance(dims, list):
+        for index, each in enumerate(dims):
+            purchase = each.get("purchase") if isinstance(each.get("purchase"), dict) else each
+            if (purchase is not each or each.get("type") == "purchase") and "customer_id" in purchase:
+                yield Place(f"dims[{index}].purchase.customer_id", purchase, "customer_id")

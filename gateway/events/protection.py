@@ -1,0 +1,124 @@
+"""What leaves of the identity in an event: each field's policy, wherever the field stands.
+
+What always holds after `Protection.protect`: no field with a policy other than `pass` or `hash_and_pass` holds a raw address. The
+hashes for ad platforms are made here too, because here the raw value is in hand for the last time.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.events.addresses import FieldKind, field_kind
+from gateway.events.hashing import is_hash
+from gateway.events.norms import norm_hash
+
+if TYPE_CHECKING:
+    from gateway.events.addresses import Addresses
+    from gateway.events.hashing import Hasher
+    from gateway.events.model import JsonObject
+    from gateway.settings import Identity
+    from gateway.settings_types import FieldPolicy, NormName
+
+
+class Protection:
+    """Applies `[identity.fields]` and `[identity.norms]`; compiled once from the settings."""
+
+    def __init__(self, identity: Identity, addresses: Addresses, hasher: Hasher) -> None:
+        self._policies: dict[str, FieldPolicy] = {
+            name.lower(): policy for name, policy in identity.field_policies.items()
+        }
+        self._norms: dict[str, tuple[NormName, ...]] = {
+            name.lower(): platforms for name, platforms in identity.norms.items() if platforms
+        }
+        names = {*self._policies, *self._norms}
+        self._kinds: dict[str, FieldKind] = {name: field_kind(name) for name in names}
+        self._made = frozenset(
+            {f"{name}_{platform}" for name, platforms in self._norms.items() for platform in platforms}
+            | {f"{name}_sha256" for name in self._policies}
+        )
+        self._region = identity.default_region
+        self._addresses = addresses
+        self._hasher = hasher
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The names, in lower case, of the fields that something is done with."""
+        return frozenset(self._kinds)
+
+    def is_identity(self, name: str) -> bool:
+        """Tell whether a field of this name holds identity: one with a policy, or a hash that was made of one."""
+        lowered = name.lower()
+        return lowered in self._kinds or lowered in self._made
+
+    def protect(self, fields: JsonObject) -> tuple[str, ...]:
+        """Apply each field's policy in place, at every depth; gives the names that could be hashed only as they stood."""
+        unreadable: list[str] = []
+        holders: list[Any] = [fields]
+        while holders:
+            holder = holders.pop()
+            if isinstance(holder, list):
+                holders += [child for child in holder if isinstance(child, dict | list)]
+                continue
+            for key in list(holder):
+                value = holder[key]
+                if key.lower() in self._kinds:
+                    self._apply(holder, key, unreadable)
+                if isinstance(value, dict | list):
+                    holders.append(value)
+        return tuple(unreadable)
+
+    def protect_parameters(self, parameters: dict[str, str]) -> dict[str, str]:
+        """Give query parameters with each field's policy applied: a ready-made link may carry `email=…`."""
+        if not any(name.lower() in self._kinds for name in parameters):
+            return parameters
+        protected: JsonObject = dict(parameters)
+        self.protect(protected)
+        return protected
+
+    def _apply(self, holder: JsonObject, key: str, unreadable: list[str]) -> None:
+        name = key.lower()
+        value = holder[key]
+        for platform in self._norms.get(name, ()):
+            self._normed(holder, key, platform, value)
+        policy = self._policies.get(name, "pass")
+        if policy == "drop":
+            del holder[key]
+        elif policy == "hash":
+            if isinstance(value, list):
+                holder[key] = [self._hashed(name, each, unreadable) for each in value]
+            else:
+                holder[key] = self._hashed(name, value, unreadable)
+        elif policy == "hash_and_pass" and text_of(value):
+            holder.setdefault(f"{key}_sha256", self._hashed(name, value, unreadable))
+
+    def _normed(self, holder: JsonObject, key: str, platform: NormName, value: Any) -> None:
+        text = text_of(value)
+        if text is None or is_hash(text.strip()):
+            return
+        kind = self._kinds[key.lower()]
+        made = norm_hash(platform, key if kind == "text" else kind, text, region=self._region)
+        if made is not None:
+            # Never the page's own: what stands there may be anything, a raw address too.
+            holder[f"{key}_{platform}"] = made
+
+    def _hashed(self, name: str, value: Any, unreadable: list[str]) -> Any:
+        text = text_of(value)
+        if text is None or is_hash(text.strip()):
+            return value
+        normal = self._addresses.normalise(self._kinds[name], text)
+        if normal is None:
+            unreadable.append(name)
+            # So a mistyped address still never leaves in the clear.
+            normal = text.strip().lower()
+        return self._hasher.hash(normal)
+
+
+def text_of(value: Any) -> str | None:
+    """Give an address field's value as text: numbers (a phone without its zero) as digits, anything else `None`."""
+    if isinstance(value, str):
+        return value if value.strip() else None
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if isinstance(value, int) else None
