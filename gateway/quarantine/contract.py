@@ -2,7 +2,7 @@
 
 An entry whose `put` has finished survives `kill -9` and a power cut. It is kept as it was put the first time: putting an event
 id again changes nothing, so a caller that is not sure puts once more. An entry holds the event as the policy left it; the
-quarantine adds no raw identity and shows none.
+quarantine adds no raw identity and shows none. Entries go away only by `erase`, a person's right.
 """
 
 from __future__ import annotations
@@ -50,6 +50,12 @@ class QuarantineStore(Protocol):
 
         `after` is the event id of the last entry of the page before; an id that is not kept gives an empty page. Raises
         `QuarantineUnavailable`.
+        """
+
+    async def erase(self, portal_id: str | None, uids: Sequence[tuple[str, str]], cid: str = "") -> int:
+        """Forget every entry of these (portal_id, uid), and every one about the customer `cid`; give how many went.
+
+        About a customer is what claims it and what was held because of it, in one portal or all (`None`). Durable on return; the bytes are overwritten, not only unlinked. Erasing again is safe. Raises `QuarantineUnavailable`.
         """
 
     def count(self) -> dict[str, int]:

@@ -53,6 +53,20 @@ class MemoryQuarantine:
             and uid in {None, entry.uid}
         ][:limit]
 
+    async def erase(self, portal_id: str | None, uids: Sequence[tuple[str, str]], cid: str = "") -> int:
+        """Forget every entry of these (portal_id, uid), and every one about this customer; give how many went."""
+        self._refuse_when_closed()
+        wanted = set(uids)
+        gone = [
+            entry.event_id
+            for entry in self._held.values()
+            if (entry.portal_id, entry.uid) in wanted
+            or (cid and cid in {entry.claimed_cid, entry.bound_cid} and portal_id in {None, entry.portal_id})
+        ]
+        for event_id in gone:
+            del self._held[event_id]
+        return len(gone)
+
     def count(self) -> dict[str, int]:
         """Give how many entries there are of each reason that has any."""
         self._refuse_when_closed()

@@ -4,15 +4,20 @@ An entry is a row whose columns are what a person looks for, and the record as M
 forward. Writes collect on the event loop and are committed together in a thread (`gateway.storage.group_commit`), synced before
 `put` returns (`gateway.storage.sqlite_file` says what each setting buys). `list` and `count` read at once, through a connection
 that can't write and belongs to the thread that opened the store; a process that serves traffic asks for short pages.
-Rows are only added; nothing in here changes or removes one.
+
+Nothing in here changes a row, and only `erase` removes some, through a connection and a thread of its own. ``secure_delete`` alone would not
+do: pages that were split before keep copies of rows in their unused space. So it rebuilds the file (``VACUUM``) and empties the log into it
+before it returns: no copy is left in either. Other writers wait while the file is rebuilt, about a second for each 200 MB.
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import itertools
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import msgspec
 
 from gateway.events.model import QuarantineEntry, Record
@@ -24,8 +29,6 @@ from gateway.storage.sqlite_file import FileKind, transaction
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-
-    import apsw
 
     from gateway.quarantine.contract import Entries
 
@@ -61,6 +64,11 @@ VALUES {places} ON CONFLICT (event_id) DO NOTHING
 """
 _PLACES = "(?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _ROWS_AT_ONCE = 100
+_OF_UID = "SELECT event_id FROM held WHERE portal_id = ? AND uid = ?"
+_OF_CID = """
+SELECT event_id FROM held WHERE (claimed_cid = ?1 OR bound_cid = ?1) AND (?2 IS NULL OR portal_id = ?2)
+"""
+_ERASE = "DELETE FROM held WHERE event_id = ?"
 _COUNT = "SELECT reason, count(*) FROM held GROUP BY reason"
 _LIST = """
 SELECT event_id, reason, portal_id, prop_id, uid, held_ms, detail, claimed_cid, bound_cid, record FROM held
@@ -77,8 +85,11 @@ _Row = tuple[Any, ...]
 class SqliteQuarantine:
     """Where events wait for a person, in a file: `gateway.quarantine.contract.QuarantineStore` is the contract."""
 
-    def __init__(self, path: Path, reader: SqliteReader, writer: SqliteWriter | None) -> None:
+    def __init__(
+        self, path: Path, reader: SqliteReader, writer: SqliteWriter | None, patience_seconds: float
+    ) -> None:
         self._path = path
+        self._patience_seconds = patience_seconds
         self._reader = reader
         self._writer = writer
         self._commits: GroupCommit[_Row, None] | None = (
@@ -125,6 +136,22 @@ class SqliteQuarantine:
         rows = self._reader.rows(_LIST + where + _NEWEST_FIRST, (*given.values(), limit))
         return [_entry(row) for row in rows]
 
+    async def erase(self, portal_id: str | None, uids: Sequence[tuple[str, str]], cid: str = "") -> int:
+        """Forget every entry of these (portal_id, uid), and every one about the customer `cid`; give how many went.
+
+        About a customer is what claims it and what was held because of it, in one portal or all (`None`). Durable on return; the bytes are overwritten, not only unlinked. Erasing again is safe. Raises `QuarantineUnavailable`.
+        """
+        if self._commits is None:
+            raise QuarantineUnavailable(
+                str(self._path), "it was opened for reading only", "open it without read_only to erase"
+            )
+        event_ids: dict[str, None] = {}
+        for key in dict.fromkeys(uids):
+            event_ids |= dict.fromkeys(each for (each,) in self._reader.rows(_OF_UID, key))
+        if cid:
+            event_ids |= dict.fromkeys(each for (each,) in self._reader.rows(_OF_CID, (cid, portal_id)))
+        return await asyncio.to_thread(_erase, self._path, list(event_ids), self._patience_seconds)
+
     def count(self) -> dict[str, int]:
         """Give how many entries there are of each reason that has any. Raises `QuarantineUnavailable`."""
         return dict(self._reader.rows(_COUNT))
@@ -146,7 +173,7 @@ def open_quarantine(
     """
     if read_only:
         reader = SqliteReader(path, QUARANTINE_FILE, patience_seconds=patience_seconds)
-        return SqliteQuarantine(path, reader, None)
+        return SqliteQuarantine(path, reader, None, patience_seconds)
     writer = SqliteWriter(path, QUARANTINE_FILE, patience_seconds=patience_seconds)
     try:
         loop_patience = min(_LOOP_PATIENCE_SECONDS, patience_seconds)
@@ -154,7 +181,38 @@ def open_quarantine(
     except BaseException:
         writer.close()
         raise
-    return SqliteQuarantine(path, reader, writer)
+    return SqliteQuarantine(path, reader, writer, patience_seconds)
+
+
+def _erase(path: Path, event_ids: Sequence[str], patience_seconds: float) -> int:
+    writer = SqliteWriter(path, QUARANTINE_FILE, patience_seconds=patience_seconds)
+    try:
+        count = sum(
+            writer.run(_delete(event_ids[start : start + _ROWS_AT_ONCE]))
+            for start in range(0, len(event_ids), _ROWS_AT_ONCE)
+        )
+        writer.run(_leave_no_copies)
+    finally:
+        writer.close()
+    return count
+
+
+def _delete(event_ids: Sequence[str]) -> Callable[[apsw.Connection], int]:
+    def delete(connection: apsw.Connection) -> int:
+        with transaction(connection):
+            before = connection.total_changes()
+            connection.executemany(_ERASE, [(each,) for each in event_ids])
+            return connection.total_changes() - before
+
+    return delete
+
+
+def _leave_no_copies(connection: apsw.Connection) -> None:
+    connection.execute("VACUUM")
+    (is_busy, _, _) = next(connection.execute("PRAGMA wal_checkpoint(TRUNCATE)"))
+    if is_busy:
+        # A reader still needs the log; it is waited for as for any other turn.
+        raise apsw.BusyError("the log is in use")
 
 
 def _put(rows: Sequence[_Row]) -> Callable[[apsw.Connection], Sequence[None]]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
+import subprocess
 
+import msgspec
 import pytest
 
 from gateway.events.model import QuarantineEntry, Record
@@ -24,6 +26,11 @@ def entry(event_id: str, uid: str = "900") -> QuarantineEntry:
         held_ms=1,
         record=record,
     )
+
+
+def bytes_of(file) -> bytes:
+    # By another process: closing the file in this one would drop the locks of its connections.
+    return subprocess.run(["cat", file], check=True, capture_output=True).stdout
 
 
 async def test_entries_are_there_after_opening_again(tmp_path):
@@ -88,6 +95,45 @@ async def test_the_file_can_be_read_by_any_sqlite_tool(tmp_path):
     tool.close()
 
     assert ("e1", "cid_conflict", "33167", "900", "blob") == row
+
+
+async def test_erased_events_leave_no_bytes_behind(tmp_path):
+    """Neither in the file nor in its log, while another process has both open; what stays is still there."""
+    path = tmp_path / "quarantine.db"
+    serving = open_quarantine(path)
+    erasing = open_quarantine(path)
+    secret = "c" * 32
+    await serving.put(
+        [msgspec.structs.replace(entry(f"e{n}", uid=f"secret-{n}"), claimed_cid=secret) for n in range(500)]
+    )
+    await serving.put([entry("e-other")])
+    assert any(secret.encode() in bytes_of(file) for file in tmp_path.iterdir())
+
+    assert 500 == await erasing.erase(None, [], secret)
+
+    assert {"quarantine.db"} <= {file.name for file in tmp_path.iterdir()}
+    for file in tmp_path.iterdir():
+        assert secret.encode() not in bytes_of(file)
+        assert b"secret-" not in bytes_of(file)
+    assert ["e-other"] == [each.event_id for each in serving.list(limit=100)]
+    await serving.put([entry("e-later")])
+    await erasing.close()
+    await serving.close()
+
+
+async def test_a_reader_erases_nothing(tmp_path):
+    """A quarantine that was opened for reading says what to do instead."""
+    path = tmp_path / "quarantine.db"
+    writer = open_quarantine(path)
+    await writer.put([entry("e1")])
+    reader = open_quarantine(path, read_only=True)
+
+    with pytest.raises(QuarantineUnavailable, match="without read_only"):
+        await reader.erase(None, [("33167", "900")])
+
+    assert {"cid_conflict": 1} == writer.count()
+    await reader.close()
+    await writer.close()
 
 
 async def test_a_ledger_is_not_taken_for_a_quarantine(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from gateway.events.model import QuarantineEntry, Record
@@ -169,6 +170,47 @@ async def test_putting_nothing_is_allowed(quarantine):
     await quarantine.put([])
 
     assert [] == quarantine.list(limit=10)
+
+
+@pytest.mark.parametrize(
+    ("portal_id", "uids", "cid", "left"),
+    [
+        ("1", [("1", "900")], "", [3, 4, 5, 6]),
+        (None, [("1", "900"), ("2", "901"), ("9", "900")], "", [3, 5, 6]),
+        (None, [], "c1", [2, 6]),
+        ("1", [], "c1", [2, 4, 5, 6]),
+        ("1", [("2", "902")], "c0", [4]),
+        (None, [], "", [1, 2, 3, 4, 5, 6]),
+    ],
+)
+async def test_erasing_takes_the_events_of_a_uid_and_those_about_a_customer(
+    quarantine, portal_id, uids, cid, left
+):
+    """A UID is meant in its portal alone, a customer in one portal or all, claimed or bound; the rest stays."""
+    await quarantine.put(
+        [
+            entry(1, portal_id="1"),
+            entry(2, portal_id="1", claimed=None),
+            entry(3, portal_id="1", uid="901"),
+            msgspec.structs.replace(entry(4, portal_id="2", uid="901"), bound_cid=None),
+            entry(5, portal_id="2", uid="902"),
+            msgspec.structs.replace(entry(6, portal_id="1", uid="903", claimed="c9"), bound_cid="c0"),
+        ]
+    )
+
+    gone = await quarantine.erase(portal_id, uids, cid)
+
+    assert [f"0190-{number:04d}" for number in left] == sorted(ids(quarantine.list(limit=10)))
+    assert 6 - len(left) == gone
+    assert 0 == await quarantine.erase(portal_id, uids, cid)
+
+
+async def test_many_events_are_erased_at_once(quarantine):
+    """More than one statement takes."""
+    await quarantine.put([entry(number) for number in range(1_050)])
+
+    assert 1_050 == await quarantine.erase(None, [("33167", "900")])
+    assert {} == quarantine.count()
 
 
 async def test_a_closed_quarantine_says_so(quarantine):
