@@ -170,24 +170,28 @@ class Identities:
         if len(distinct) > 1:
             detail = f"{' and '.join(named)} name different customers"
             return Identified(rejection=Rejection(Reason.CID_CONTRADICTION, next(iter(named)), detail))
-        cid = distinct.pop() if distinct else self._derive(addresses)
-        if cid is None:
+        derived = None if distinct else self._derive(addresses)
+        if derived is not None:
+            cid, source = derived
+            basis = [source]
+        elif distinct:
+            cid = distinct.pop()
+        else:
             return Identified(placeholders=tuple(placeholders)) if placeholders else _NOBODY
-        is_derived = not named
-        if is_derived:
-            # The page named nobody, so each address of the event speaks for the customer.
-            basis = addresses
+        # Where the page named nobody, an address is the customer: each of them may be the one that the UID was bound by. But only
+        # the one that gave the CID speaks for other devices: a family may share a phone.
+        speaking = addresses if derived is not None else basis
         keys, older_keys = self._keys(addresses)
         return Identified(
             cid,
-            is_derived,
+            derived is not None,
             repair,
             placeholders=tuple(placeholders),
             same=self._same(cid, repair, basis),
             keys=keys,
             older_keys=older_keys,
             places=tuple(places),
-            proof=(lambda other: self._is_hash_of_any(other, basis)) if basis else None,
+            proof=(lambda other: self._is_hash_of_any(other, speaking)) if speaking else None,
         )
 
     def _canonical(self, value: str, addresses: list[Address]) -> tuple[str, Repair | None, Address | None]:
@@ -253,16 +257,16 @@ class Identities:
             older |= dict.fromkeys(before)
         return tuple(keys), tuple(older)
 
-    def _derive(self, addresses: list[Address]) -> str | None:
+    def _derive(self, addresses: list[Address]) -> tuple[str, Address] | None:
+        """Give the CID that the first usable address makes, and that address."""
         for each in addresses:
             if each.field not in self._derived_from:
                 return None
+            if each.kind == "text" or not is_hash(each.normal):
+                return self._cids.hash(each.normal), each
             # A page that hashes by itself as the CDP wants it has named the customer already.
-            if each.kind != "text" and is_hash(each.normal):
-                if self._cids.is_own(each.normal):
-                    return each.normal
-                continue
-            return self._cids.hash(each.normal)
+            if self._cids.is_own(each.normal):
+                return each.normal, each
         return None
 
     def _customer_addresses(self, found: list[Place]) -> Iterator[Address]:
