@@ -103,8 +103,8 @@ class UidCookie:
             plain_uid or twin.uid,
             plain_uid,
             twin,
-            is_restored=not plain_uid,
-            is_due=not (is_fresh and twin.is_first_key and twin.uid == plain_uid),
+            not plain_uid,
+            not (is_fresh and twin.is_first_key and twin.uid == plain_uid),
         )
 
     def headers(self, host: str, site: str, visitor: Visitor, uid: str, now_s: float) -> Headers:
@@ -197,7 +197,8 @@ def values(cookie_header: str, name: str) -> list[str]:
     start = cookie_header.find(assignment)
     while start >= 0 and len(found) < _MAX_SAME_NAME:
         behind = start + len(assignment)
-        if _begins_cookie(cookie_header, start):
+        # As browsers write it, or in another way.
+        if cookie_header[start - 2 : start] == "; " or _begins_cookie(cookie_header, start):
             end = cookie_header.find(";", behind)
             text = cookie_header[behind : end if end >= 0 else None]
             found.append(text.strip(" \t").strip('"'))
