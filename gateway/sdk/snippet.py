@@ -45,21 +45,34 @@ _SITE_LINES = Template("""\
   _cdp365Analytics.first_party_domain = _cdp365Analytics.first_party_domain || $site;
 """)
 
+_COOKIE_LINES = Template("""\
+  // The cookie that the gateway keeps the visitor's id in.
+  _cdp365Analytics.cookie_name = $cookie_name;
+""")
 
-def snippet(base_url: str, portal_id: str, prop_id: str, *, site: str = "") -> str:
+_USUAL_COOKIE = "_asm_uid"
+
+
+def snippet(
+    base_url: str, portal_id: str, prop_id: str, *, site: str = "", cookie_name: str = _USUAL_COOKIE
+) -> str:
     """Give the HTML to paste into a site's pages, ready to work.
 
     `base_url` is where browsers reach the gateway, with a path prefix if it has one (`https://track.shop.example`);
-    `site` the domain for the visitor's cookie (`shop.example`), empty for the page's own host alone. Raises
-    `ValueError` where `base_url` is no http(s) URL or has a query or fragment.
+    `site` the domain for the visitor's cookie (`shop.example`), empty for the page's own host alone; `cookie_name` what
+    the gateway calls that cookie (`cookies.name`). Raises `ValueError` where `base_url` is no http(s) URL or has a
+    query or fragment.
     """
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
         raise ValueError(f"base_url: got {base_url!r}, expected something like https://track.shop.example")
+    site_lines = _SITE_LINES.substitute(site=_literal(site)) if site else ""
+    has_other_name = cookie_name != _USUAL_COOKIE
+    cookie_lines = _COOKIE_LINES.substitute(cookie_name=_literal(cookie_name)) if has_other_name else ""
     return _PAGE.substitute(
         portal_id=_literal(portal_id),
         prop_id=_literal(prop_id),
-        site_lines=_SITE_LINES.substitute(site=_literal(site)) if site else "",
+        site_lines=site_lines + cookie_lines,
         script_url=_literal(f"{base_url.rstrip('/')}/insight.js"),
     )
 

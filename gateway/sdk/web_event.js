@@ -1,14 +1,13 @@
-/*
- * The tracking gateway's script for web pages.
- *
- * It takes over the queue that the page's stub has filled and sends each event to the host it was itself loaded from.
- * What always holds:
- *   - It never throws into the page. What goes wrong is at most a line in the console.
- *   - An event is in localStorage from before it is sent until its answer is seen, so a closed tab loses nothing. When
- *     the answer was not seen, the event comes again under the same request_id: at least once, never less.
- *   - Events go out in the order of tracking, one at a time, under the UID that held when they were tracked.
- *   - E-mail addresses and phone numbers are not touched here: the gateway hashes them.
- */
+/* The tracking gateway's script for web pages. */
+// It takes over the queue that the page's stub has filled and sends each event to the host it was itself loaded from.
+// What always holds:
+//   - It never throws into the page. What goes wrong is at most a line in the console.
+//   - An event is in localStorage from before it is sent until its answer is seen, so a closed tab loses nothing. When
+//     the answer was not seen, the event comes again under the same request_id: at least once, never less.
+//   - Events go out in the order of tracking, one at a time, under the UID that held when they were tracked; or, where
+//     the gateway took an event before them under another UID than its own, under that one.
+//   - A UID that a logout or the gateway has ended does not come back.
+//   - E-mail addresses and phone numbers are not touched here: the gateway hashes them.
 (() => {
   "use strict";
 
@@ -55,6 +54,12 @@
     portal_id: typeof _portalId === "undefined" ? "" : _portalId,
     prop_id: (window.web_event && web_event.propId) || (typeof _propId === "undefined" ? "" : _propId),
   });
+  // The cookie with the UID, and the key under which localStorage has it too.
+  const UID = attempt(() => /^[\w.-]+$/.exec(settings().cookie_name || "")[0], "_asm_uid");
+  const RESET = "reset_anonymous_id";
+  const RESET_KEY = "_asm_reset_event";
+  const RETIRED = "_asm_reset_uid";
+  const RETIRED_UIDS = 8;
 
   // ---- Small tools
 
@@ -127,8 +132,9 @@
   };
 
   function readCookie(name) {
-    const found = attempt(() => document.cookie.match("(?:^|; )" + name + "=([^;]*)"));
-    return found ? attempt(() => decodeURIComponent(found[1]), "") : "";
+    const start = name + "=";
+    const found = attempt(() => document.cookie.split("; ").find((part) => part.startsWith(start)));
+    return found ? attempt(() => decodeURIComponent(found.slice(start.length)), "") : "";
   }
 
   function writeCookie(name, value, seconds) {
@@ -148,25 +154,77 @@
 
   // ---- Who: the UID
 
-  const isUid = (text) => /^[1-9]\d{0,18}$/.test(text);
+  const isUid = (text) => typeof text === "string" && /^[1-9]\d{0,18}$/.test(text);
+
+  // UIDs that a logout or the gateway has ended. The answer to an event from before can bring one back into the cookie.
+  const retired = () => recall(RETIRED).split(" ");
+  const retire = (uid) => {
+    const others = retired().filter((other) => other !== uid);
+    remember(RETIRED, [uid, ...others].slice(0, RETIRED_UIDS).join(" ").trim());
+  };
+
+  // As long as the gateway has not heard of the logout, what it says in the cookie is about the visitor before.
+  function isResetWaiting() {
+    const key = recall(RESET_KEY);
+    return Boolean(key) && (queue.some((item) => item.key === key) || attempt(() => localStorage.getItem(key) !== null));
+  }
+
+  function knownUid() {
+    // The cookie wins: the server renews it, and rotates it.
+    const cookie = readCookie(UID);
+    const stored = recall(UID);
+    const holds = isUid(cookie) && (cookie === stored || !(retired().includes(cookie) || isResetWaiting()));
+    return holds ? cookie : isUid(stored) ? stored : "";
+  }
+
+  let minted; // a UID made because none was known, until an event has said so
 
   function currentUid() {
-    // The cookie wins: the server renews it, and rotates it. But an answer to an event from before a reset can bring
-    // the old UID back into the cookie: that one stays retired.
-    const cookie = readCookie("_asm_uid");
-    const stored = recall("_asm_uid");
-    const inUse = isUid(cookie) && cookie !== recall("_asm_reset_uid");
-    const uid = inUse ? cookie : isUid(stored) ? stored : freshUid();
+    const uid = knownUid() || (minted = freshUid());
     // A cookie that holds is left alone: one set by a script lives for 7 days in Safari, one set by the server longer.
-    if (cookie !== uid) writeCookie("_asm_uid", uid, COOKIE_SECONDS);
-    if (stored !== uid) remember("_asm_uid", uid);
+    if (readCookie(UID) !== uid) writeCookie(UID, uid, COOKIE_SECONDS);
+    if (recall(UID) !== uid) remember(UID, uid);
     return uid;
+  }
+
+  // The gateway took an event under another UID than its own: another person had signed in on this device, or the
+  // browser had forgotten a visitor whom the gateway still knows. That UID holds from now on, and for all that was
+  // tracked since that event and has not left yet.
+  function takeOver(key, { au_id: given, uid_replaced: replaced }) {
+    if (!isUid(given) || !isUid(replaced) || given === replaced) return;
+    const stored = recall(UID);
+    // The answer's cookie arrives before its body does, so an event tracked in between has seen the new UID already.
+    const isCurrent = stored === replaced && [given, replaced].includes(knownUid()) && !retired().includes(given);
+    if (isCurrent || stored === given) {
+      remember(UID, given);
+      retire(replaced);
+      currentUid();
+    } else if (retired().includes(replaced)) {
+      // There was a logout meanwhile, and it holds. Only what was tracked before it goes out under the other UID.
+      retire(given);
+    } else {
+      return;
+    }
+    const others = attempt(storedItems, []).filter((one) => !queue.some((item) => item.key === one.key));
+    for (const item of queue.concat(others)) {
+      if (item.key > key && !item.isSent) attempt(() => exchange(item, replaced, given));
+    }
+  }
+
+  function exchange(item, replaced, given) {
+    const fields = item.body ? JSON.parse(item.body) : Object.fromEntries(new URLSearchParams(item.query));
+    const swap = (holder, name) => holder && holder[name] === replaced && Boolean((holder[name] = given));
+    const changes = [swap(fields, "uid"), swap(fields, "aid"), fields.ea === RESET && swap(fields.extra, "reset_uid")];
+    if (!changes.includes(true)) return;
+    if (item.body) item.body = JSON.stringify(fields);
+    else item.query = String(new URLSearchParams(fields));
+    if (localStorage.getItem(item.key) !== null) localStorage.setItem(item.key, packed(item));
   }
 
   // ---- When: the session, which ends after 30 minutes without an event
 
   let session = {};
-  let isKnown = Boolean(recall("_asm_uid") || readCookie("_asm_visitor_type"));
+  let isKnown = Boolean(recall(UID) || readCookie("_asm_visitor_type"));
 
   function touchSession(isPageView) {
     const now = Date.now();
@@ -205,8 +263,14 @@
     queue = queue.filter((item) => item.key !== key);
   };
 
+  const packed = (item) => JSON.stringify([item.path, item.query, item.body]);
+  const unpack = (item, text) => {
+    [item.path, item.query, item.body] = JSON.parse(text);
+    return item;
+  };
+
   function store(item) {
-    const text = JSON.stringify([item.path, item.query, item.body]);
+    const text = packed(item);
     // It would push out all the others and still not fit.
     if (text.length > STORED_CHARS) return;
     localStorage.setItem(item.key, text);
@@ -219,9 +283,15 @@
     }
   }
 
-  function enqueue(path, params, body) {
+  function enqueue(path, uid, params, body) {
     const id = randomHex(16);
-    const query = String(new URLSearchParams({ ...params, resp_type: "json", format: "json", request_id: id }));
+    const given = { ...params, resp_type: "json", format: "json", request_id: id };
+    // Whoever knows the visitor by another cookie may tell who that is.
+    if (uid === minted) {
+      given.uid_new = "1";
+      minted = undefined;
+    }
+    const query = String(new URLSearchParams(given));
     const item = { key: STORED + Date.now() + "_" + serial++ + "_" + id, path, query, body };
     if (queue.push(item) > WAITING_EVENTS) {
       forget(queue[0].key);
@@ -231,12 +301,12 @@
     pump();
   }
 
-  function takeStored() {
-    for (const key of storedKeys()) {
-      const item = attempt(() => JSON.parse(localStorage.getItem(key)));
-      if (Array.isArray(item)) queue.push({ key, path: item[0], query: item[1], body: item[2] });
-      else localStorage.removeItem(key);
-    }
+  function storedItems() {
+    return storedKeys().flatMap((key) => {
+      const item = attempt(() => unpack({ key }, localStorage.getItem(key)));
+      if (!item) localStorage.removeItem(key);
+      return item || [];
+    });
   }
 
   // One request at a time: the gateway goes by the order of arrival, so a sign-in must not overtake the page view.
@@ -272,16 +342,22 @@
       // With application/json the browser would ask first, by a preflight request for each event.
       options.headers = { "Content-Type": "text/plain;charset=UTF-8" };
     }
-    const settle = (answer) => {
+    const settle = async (given) => {
+      const answer = given || {};
+      // Read to its end before the next event leaves: that one may have to go out under another UID.
+      const said = await bodyOf(answer).catch(() => 0);
       inFlight--;
       keepaliveBytes -= counted;
       item.isSent = false;
-      settled(item, answer || {});
+      settled(item, answer);
+      attempt(() => [].concat((said && said.results) || said).forEach((one) => one && takeOver(item.key, one)));
       pump();
     };
     // The page may have wrapped fetch in something that throws: that counts as no answer.
     new Promise((resolve) => resolve(fetch(url, options))).then(settle, () => settle({})).catch(warn);
   }
+
+  const bodyOf = async (answer) => answer.ok && /json/.test(answer.headers.get("Content-Type")) && answer.json();
 
   function settled(item, { status, headers }) {
     if (!(status >= 200 && status < 500) || status === 408 || status === 429) {
@@ -326,26 +402,29 @@
         locale: navigator.language,
       },
     });
-    enqueue("event", property(), body);
+    enqueue("event", uid, property(), body);
   }
 
   function resetAnonymousUId() {
     const old = currentUid();
     const fresh = freshUid();
-    remember("_asm_reset_uid", old);
-    remember("_asm_uid", fresh);
-    writeCookie("_asm_uid", fresh, COOKIE_SECONDS);
+    retire(old);
+    remember(UID, fresh);
+    writeCookie(UID, fresh, COOKIE_SECONDS);
     writeCookie("_asm_ss_view", "", 0);
     session = {};
     isKnown = false;
-    track("user", "reset_anonymous_id", { extra: { reset_uid: old, generate_uid: fresh } });
+    track("user", RESET, { extra: { reset_uid: old, generate_uid: fresh } });
+    remember(RESET_KEY, queue[queue.length - 1].key);
     return fresh;
   }
 
   const sendUri = guarded((uri) => {
     const text = String(uri || "");
     const given = /^(\w+:)?\//.test(text) ? new URL(text, home).search : text;
-    enqueue("stream_event", { ...property(), uid: currentUid(), ...Object.fromEntries(new URLSearchParams(given)) });
+    const params = { ...property(), ...Object.fromEntries(new URLSearchParams(given)) };
+    if (!("uid" in params)) params.uid = currentUid();
+    enqueue("stream_event", params.uid, params);
   });
 
   function trackEventWithUri(uri, link, target, options) {
@@ -399,7 +478,7 @@
   });
 
   function start() {
-    attempt(takeStored);
+    queue = attempt(storedItems, []);
     sendPageEvents();
     shared._adopt();
     pump();
@@ -417,7 +496,14 @@
     pausedUntil = 0;
     pump();
   });
-  addEventListener("storage", ({ key, newValue }) => key && newValue === null && forget(key));
+  addEventListener(
+    "storage",
+    guarded(({ key, newValue }) => {
+      const item = queue.find((one) => one.key === key);
+      if (newValue === null) forget(key);
+      else if (item && !item.isSent) unpack(item, newValue);
+    }),
+  );
 
   // A page that the browser has only prepared was not visited yet.
   if (document.prerendering) document.addEventListener("prerenderingchange", guarded(start), { once: true });

@@ -1,8 +1,8 @@
 """A gateway and a site to test the page script against: two real servers, on two ports of this machine.
 
 The gateway answers `/event` and `/stream_event` below a path prefix, as it may stand behind a site's own proxy; it records
-each request in the order of arrival, and can be told to refuse or to keep its answers back. The site's pages hold the
-snippet as a site would paste it.
+each request in the order of arrival, and can be told to refuse, to keep its answers back, or to take events under other
+UIDs than their own. The site's pages hold the snippet as a site would paste it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
@@ -26,6 +27,28 @@ PORTAL = "33167"
 PROPERTY = "564990801"
 STORED_EVENTS = "Object.keys(localStorage).filter((key) => key.startsWith('_asm_event_'))"
 _WAIT_SECONDS = 10
+
+_NO_STORAGE = """
+Object.defineProperty(window, "localStorage", {get() { throw new DOMException("refused", "SecurityError"); }});
+"""
+_FULL_STORAGE = 'Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); };'
+_NO_COOKIES = """
+Object.defineProperty(Document.prototype, "cookie", {
+  get() { throw new DOMException("refused", "SecurityError"); },
+  set() { throw new DOMException("refused", "SecurityError"); },
+});
+"""
+_IGNORED_COOKIES = 'Object.defineProperty(Document.prototype, "cookie", {get: () => "", set() {}});'
+REFUSALS = MappingProxyType(
+    {
+        "no storage": _NO_STORAGE,
+        "full storage": _FULL_STORAGE,
+        "no cookies": _NO_COOKIES,
+        "ignored cookies": _IGNORED_COOKIES,
+        "neither": _NO_STORAGE + _NO_COOKIES,
+    }
+)
+"""JavaScript that makes a browser refuse to remember, by what it refuses."""
 
 
 @dataclass(frozen=True)
@@ -45,16 +68,28 @@ class Received:
         return f"{self.body.get('ec')}/{self.body.get('ea')}"
 
     @property
+    def uid(self) -> str:
+        """The UID that it came with, in the body or in the query."""
+        return self.body.get("uid") or self.query.get("uid", "")
+
+    @property
     def request_id(self) -> str:
         """The id that stays the same when the event is sent again."""
         return self.query["request_id"]
+
+
+def own_uid(one: Received) -> str:
+    """Take an event under the UID that it came with."""
+    return one.uid
 
 
 @dataclass
 class FakeGateway:
     """Records what the script sends; `port` is where.
 
-    `heard` names the events whose sender was still there to hear the answer.
+    `heard` names the events whose sender was still there to hear the answer. `taken_under` says under which UID an event
+    is taken, `sets_cookie` whether that UID is set as the cookie of its answer. `written` gives the answer's bytes,
+    `is_cut_short` ends the connection before all of them were sent.
     """
 
     port: int = 0
@@ -66,6 +101,11 @@ class FakeGateway:
     status: int = 200
     answer_headers: dict[str, str] = field(default_factory=dict)
     cookies: list[str] = field(default_factory=list)
+    taken_under: Callable[[Received], str] = own_uid
+    sets_cookie: bool = False
+    written: Callable[[dict[str, str]], str] = json.dumps
+    content_type: str = "application/json"
+    is_cut_short: bool = False
     _at_once: int = 0
     _answering: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -157,10 +197,8 @@ class FakeGateway:
                 request.method, request.path, dict(request.query), request.headers.copy(), body, at
             )
             # What was true on arrival is answered, whatever is set while the answer is kept back.
-            answer = web.Response(status=self.status, text="{}", content_type="application/json")
-            answer.headers.update(self.answer_headers)
-            for cookie in self.cookies:
-                answer.headers.add("Set-Cookie", cookie)
+            answer = self._answer_to(one)
+            is_cut_short = self.is_cut_short
             async with self._news:
                 self.received.append(one)
                 self._news.notify_all()
@@ -171,7 +209,18 @@ class FakeGateway:
                     self._news.notify_all()
         finally:
             self._at_once -= 1
-        return self._with_cors(request, answer)
+        answer = self._with_cors(request, answer)
+        return await _begun(request, answer) if is_cut_short else answer
+
+    def _answer_to(self, one: Received) -> web.Response:
+        uid = self.taken_under(one)
+        told = {"au_id": uid, "aid": uid} | ({"uid_replaced": one.uid} if uid != one.uid else {})
+        answer = web.Response(status=self.status, text=self.written(told), content_type=self.content_type)
+        answer.headers.update(self.answer_headers)
+        own = [f"_asm_uid={uid}; Path=/; Max-Age=1000; SameSite=Lax"] if self.sets_cookie else []
+        for cookie in [*self.cookies, *own]:
+            answer.headers.add("Set-Cookie", cookie)
+        return answer
 
     @staticmethod
     def _with_cors(request: web.Request, answer: web.Response) -> web.Response:
@@ -212,9 +261,11 @@ class FakeSite:
         after: str = "",
         tracking_host: str = "localhost",
         cookie_domain: str = "",
+        cookie_name: str = "_asm_uid",
     ) -> str:
         """Make a page: JavaScript before the snippet, the snippet, JavaScript after it; give its address."""
-        pasted = snippet(self.gateway.base(tracking_host), PORTAL, PROPERTY, site=cookie_domain)
+        base = self.gateway.base(tracking_host)
+        pasted = snippet(base, PORTAL, PROPERTY, site=cookie_domain, cookie_name=cookie_name)
         self.pages[path] = (
             f"<!doctype html><html><head><title>Trang thử</title>\n<script>{before}</script>\n{pasted}"
             f"<script>{after}</script></head><body></body></html>"
@@ -226,6 +277,19 @@ class FakeSite:
         if html is None:
             return web.Response(status=404)
         return web.Response(text=html, content_type="text/html", charset="utf-8")
+
+
+async def _begun(request: web.Request, answer: web.Response) -> web.StreamResponse:
+    """Send an answer's head and the first half of its body, then close the connection."""
+    begun = web.StreamResponse(status=answer.status, headers=answer.headers)
+    body = answer.body
+    assert isinstance(body, bytes)
+    begun.content_length = len(body)
+    await begun.prepare(request)
+    await begun.write(body[: len(body) // 2])
+    assert request.transport is not None
+    request.transport.close()
+    return begun
 
 
 async def track(page: Page, category: str, action: str) -> None:

@@ -82,6 +82,7 @@ async def test_a_ready_made_uri_goes_to_the_gateways_stream(
         "resp_type": "json",
         "format": "json",
         "request_id": event.request_id,
+        "uid_new": "1",
     } == dict(event.query)
 
 

@@ -9,24 +9,12 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from tests.browser.sdk_page import all_answered, cookie_of, track
+from tests.browser.sdk_page import REFUSALS, all_answered, cookie_of, track
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
     from tests.browser.sdk_page import FakeGateway, FakeSite
-
-NO_STORAGE = """
-Object.defineProperty(window, "localStorage", {get() { throw new DOMException("refused", "SecurityError"); }});
-"""
-FULL_STORAGE = 'Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); };'
-NO_COOKIES = """
-Object.defineProperty(Document.prototype, "cookie", {
-  get() { throw new DOMException("refused", "SecurityError"); },
-  set() { throw new DOMException("refused", "SecurityError"); },
-});
-"""
-IGNORED_COOKIES = 'Object.defineProperty(Document.prototype, "cookie", {get: () => "", set() {}});'
 
 
 async def test_a_new_visitor_gets_a_random_uid_in_cookie_and_storage(
@@ -257,11 +245,7 @@ async def test_a_visitor_is_new_in_the_first_session_and_returning_after_it(
     assert await cookie_of(visitor, "_asm_visitor_type") == "r"
 
 
-@pytest.mark.parametrize(
-    "refusal",
-    [NO_STORAGE, FULL_STORAGE, NO_COOKIES, IGNORED_COOKIES, NO_STORAGE + NO_COOKIES],
-    ids=["no storage", "full storage", "no cookies", "ignored cookies", "neither"],
-)
+@pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
 async def test_a_browser_that_refuses_to_remember_is_tracked_within_the_page(
     visitor: Page, gateway: FakeGateway, site: FakeSite, refusal: str
 ):
