@@ -7,6 +7,7 @@ circle ends. `/etc/hosts` is not read: visitors don't have it.
 from __future__ import annotations
 
 import ipaddress
+import re
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 _LOOKS = 3
 _MOST_HOPS = 16
 _KINDS = ("A", "AAAA")
+_RESOLVER = re.compile(r"(?:\[(?P<v6>[^\]]+)\]|(?P<plain>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?\Z")
 
 
 class ResolverUnknown(Exception):
@@ -49,21 +51,16 @@ class _Told(NamedTuple):
 
 def read_resolver(text: str) -> tuple[str, int]:
     """Read `9.9.9.9`, `127.0.0.1:5353`, `::1` or `[::1]:53` as an address and a port. Raises `ValueError`, which says what to write."""
-    address, port = text.strip(), "53"
-    if address.startswith("["):
-        address, _, rest = address[1:].partition("]")
-        port = rest.removeprefix(":") or "53"
-    elif address.count(":") == 1:
-        address, port = address.split(":")
+    found = _RESOLVER.match(text.strip())
+    address, port = (found["v6"] or found["plain"], int(found["port"] or 53)) if found else (text.strip(), 53)
     try:
         ipaddress.ip_address(address)
-        number = int(port)
     except ValueError:
-        number = 0
-    if not 0 < number < 65_536:
+        port = 0
+    if not 0 < port < 65_536:
         msg = "write the resolver's address, with a port where it is not 53: 9.9.9.9 or 127.0.0.1:5353"
         raise ValueError(msg)
-    return address, number
+    return address, port
 
 
 def look_up(
@@ -122,11 +119,9 @@ def _ask_once(asker: dns.resolver.Resolver, name: str, kind: str) -> _Told:
         for response in error.kwargs["responses"].values():
             chain += _cnames(response)
         return _Told(tuple(chain), fault=Fault.NO_SUCH_NAME)
-    except dns.message.ChainTooLong:
-        pass
     except dns.exception.DNSException as error:
         fault, detail = _silence(error, asker.lifetime)
-        return _Told(tuple(chain), fault=fault, detail=detail, has_answered=False)
+        return _Told(tuple(chain), fault=fault, detail=detail, has_answered=fault is Fault.LOOP)
     return _Told(tuple(chain), fault=Fault.LOOP)
 
 
@@ -135,11 +130,11 @@ def _silence(error: dns.exception.DNSException, timeout_seconds: float) -> tuple
         return Fault.TIMEOUT, f"no answer within {timeout_seconds:g} s"
     if isinstance(error, dns.resolver.NoNameservers):
         # The text of the error repeats the whole question; what each server said last is enough.
-        said = sorted({str(each[3]) for each in error.kwargs.get("errors", ()) if len(each) > 3})
-        return (
-            Fault.REFUSED,
-            f"the resolver said {', '.join(said)}" if said else "the resolver gave no answer",
-        )
+        said = [each[3] for each in error.kwargs.get("errors", ())]
+        if any(isinstance(each, dns.message.ChainTooLong) for each in said):
+            return Fault.LOOP, ""
+        told = ", ".join(sorted({str(each) for each in said}))
+        return Fault.REFUSED, f"the resolver said {told}" if told else "the resolver gave no answer"
     return Fault.REFUSED, f"an answer that can't be read: {type(error).__name__}"
 
 
