@@ -6,6 +6,7 @@ standard output is one JSON document.
 
 from __future__ import annotations
 
+import difflib
 import sys
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ from gateway.commands.doctor import doctor
 from gateway.commands.ledger import ledger_app
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
 from gateway.commands.quarantine import quarantine_app
+from gateway.settings_types import ConflictPolicy  # noqa: TC001 -- see above
 from gateway.terminal import explained, fail, flat, print_json
 
 if TYPE_CHECKING:
@@ -107,6 +109,9 @@ def demo(
         Path | None,
         typer.Option(help="Keep the demo's data here instead of in a folder that is thrown away."),
     ] = None,
+    on_conflict: Annotated[
+        ConflictPolicy, typer.Option(help="What becomes of a second person on the same device.")
+    ] = "quarantine",
     json: Annotated[bool, typer.Option("--json", help="Print the addresses as JSON.")] = False,
 ) -> None:
     """Start the gateway, a stand-in collector and a demo shop, and say what to try. Ctrl-C stops all three.
@@ -117,7 +122,7 @@ def demo(
 
     ports = demonstration.Ports(gateway=port, collector=collector_port, shop=shop_port, admin=admin_port)
     with explained(as_json=json):
-        demonstration.run(ports, data_dir, as_json=json)
+        demonstration.run(ports, data_dir, on_conflict, as_json=json)
 
 
 @app.command()
@@ -195,6 +200,13 @@ def _advice(loaded: Settings) -> list[str]:
         for name, policy in loaded.identity.field_policies.items()
         if policy in {"pass", "hash_and_pass"}
     ]
+    known = list(loaded.identity.field_policies)
+    for name in loaded.identity.derive_cid_from:
+        near = difflib.get_close_matches(name, known, 1, 0.6)
+        if name not in known and near:
+            notes.append(
+                f"identity.derive_cid_from names {name!r}; if you mean {near[0]!r}, it is written so"
+            )
     if not loaded.cookies.secure:
         notes.append("cookies.secure = false: the visitor's id travels over plain HTTP too")
     if loaded.server.host not in {"127.0.0.1", "localhost", "::1"} and not loaded.server.trusted_proxies:

@@ -29,9 +29,16 @@ from gateway.telemetry.logging import open_log
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
+    from gateway.settings_types import ConflictPolicy
+
 PORTAL_ID = "33167"
 PROP_ID = "556300706"
 _HOST = "localhost"
+_CONFLICT = {
+    "quarantine": "is held, not merged",
+    "new_uid": "goes on under a UID of its own",
+    "strip": "goes on without any identity",
+}
 
 
 class Ports(NamedTuple):
@@ -61,19 +68,19 @@ class Addresses(NamedTuple):
     admin: str
 
 
-def run(ports: Ports, data_dir: Path | None, *, as_json: bool) -> None:
+def run(ports: Ports, data_dir: Path | None, on_conflict: ConflictPolicy, *, as_json: bool) -> None:
     """Run the demo until Ctrl-C or SIGTERM. Raises `PortTaken`."""
-    uvloop.run(_run(ports, data_dir, as_json=as_json))
+    uvloop.run(_run(ports, data_dir, on_conflict, as_json=as_json))
 
 
-async def _run(ports: Ports, data_dir: Path | None, *, as_json: bool) -> None:
+async def _run(ports: Ports, data_dir: Path | None, on_conflict: ConflictPolicy, *, as_json: bool) -> None:
     stop = stop_signal()
     with contextlib.ExitStack() as stack:
         folder = data_dir or Path(
             stack.enter_context(tempfile.TemporaryDirectory(prefix="tracking-gateway-demo-"))
         )
-        async with running_demo(ports, folder) as addresses:
-            _announce(addresses, folder, as_json=as_json)
+        async with running_demo(ports, folder, on_conflict) as addresses:
+            _announce(addresses, folder, on_conflict, as_json=as_json)
             await stop.wait()
             if not as_json:
                 Console().print("stopping …")
@@ -84,11 +91,13 @@ async def _run(ports: Ports, data_dir: Path | None, *, as_json: bool) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running_demo(ports: Ports, data_dir: Path) -> AsyncIterator[Addresses]:
+async def running_demo(
+    ports: Ports, data_dir: Path, on_conflict: ConflictPolicy = "quarantine"
+) -> AsyncIterator[Addresses]:
     """Run collector, gateway and shop, in that order, and stop them in the reverse. Raises `PortTaken`."""
     async with contextlib.AsyncExitStack() as stack:
         collector = await _site(stack, build_collector, ports.collector, "--collector-port")
-        loaded = demo_settings(ports, data_dir, collector)
+        loaded = demo_settings(ports, data_dir, collector, on_conflict)
         make_data_dir(data_dir)
         log = open_log(loaded.logging)
         stack.callback(log.close)
@@ -103,18 +112,24 @@ async def running_demo(ports: Ports, data_dir: Path) -> AsyncIterator[Addresses]
             raise PortTaken(port, option) from error
         gateway, admin = (_named(url) for url in (running.public_url, running.admin_url))
         shop = await _site(
-            stack, lambda: build_shop(gateway, collector, PORTAL_ID, PROP_ID), ports.shop, "--shop-port"
+            stack,
+            lambda: build_shop(gateway, collector, PORTAL_ID, PROP_ID, on_conflict=on_conflict),
+            ports.shop,
+            "--shop-port",
         )
         yield Addresses(shop, gateway, collector, admin)
 
 
-def demo_settings(ports: Ports, data_dir: Path, collector: str) -> settings.Settings:
+def demo_settings(
+    ports: Ports, data_dir: Path, collector: str, on_conflict: ConflictPolicy = "quarantine"
+) -> settings.Settings:
     """Give the demo's settings: the defaults, for a shop on this machine. The environment is not asked."""
     return settings.Settings.model_construct(
         data_dir=data_dir,
         server=settings.Server(host=_HOST, port=ports.gateway, drain_seconds=2),
         admin=settings.Admin(host=_HOST, port=ports.admin),
         collector=settings.Collector(url=f"{collector}/event", timeout_seconds=5),
+        identity=settings.Identity(on_conflict=on_conflict),
         # Browsers take a Secure cookie over plain HTTP from localhost, but not every one does.
         cookies=settings.Cookies(secure=False),
         logging=settings.Logging(format="json", file=str(data_dir / "gateway.log")),
@@ -143,7 +158,7 @@ def _named(url: str) -> str:
     return f"http://{_HOST}:{url.rpartition(':')[2]}"
 
 
-def _announce(addresses: Addresses, data_dir: Path, *, as_json: bool) -> None:
+def _announce(addresses: Addresses, data_dir: Path, on_conflict: ConflictPolicy, *, as_json: bool) -> None:
     if as_json:
         print(orjson.dumps(addresses._asdict()).decode(), flush=True)  # noqa: T201 -- it is the command's output
         return
@@ -167,7 +182,7 @@ def _announce(addresses: Addresses, data_dir: Path, *, as_json: bool) -> None:
         "[bold]Try[/bold]\n"
         " 1. Look at a product, then sign in as the first person: both visits become one customer.\n"
         " 2. Compare the raw address on the left with the hash on the right.\n"
-        " 3. Press [italic]a second person on the same device[/italic]: the conflict is held, not merged.\n"
+        f" 3. Press [italic]a second person on the same device[/italic]: the conflict {_CONFLICT[on_conflict]}.\n"
         f" 4. Take the collector down: [italic]curl -d '{{\"down\":true}}' {addresses.collector}/behave[/italic], shop on, then\n"
         f"    [italic]curl -d '{{\"down\":false}}' {addresses.collector}/behave[/italic]: every event arrives.\n"
         f" 5. Read the log: [italic]tail -f {escape(str(data_dir))}/gateway.log[/italic]"

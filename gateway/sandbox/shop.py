@@ -15,6 +15,11 @@ from aiohttp import web
 from gateway.sandbox.pages import asset_routes, read_asset, text_handler
 from gateway.sdk import snippet
 
+_CONFLICT = {
+    "quarantine": "The gateway holds the event instead.",
+    "new_uid": "The gateway gives the second person a UID of her own instead.",
+    "strip": "The gateway sends the event on as nobody's instead.",
+}
 _ASSETS = ("theme.css", "shop.css", "wire.css", "values.js", "wiretap.js", "wire.js", "shop.js", "goods.js")
 
 
@@ -27,11 +32,13 @@ class BadUrl(ValueError):
         self.got = got
 
 
-def build_shop(gateway_url: str, collector_url: str, portal_id: str, prop_id: str) -> web.Application:
+def build_shop(
+    gateway_url: str, collector_url: str, portal_id: str, prop_id: str, *, on_conflict: str = "quarantine"
+) -> web.Application:
     """Build the shop's application: `GET /` is the page, `/assets/` its files.
 
     Both URLs are origins as the visitor's browser reaches them. For the first-party cookie to work the shop and the
-    gateway must share a host name (ports don't matter). Raises `BadUrl`.
+    gateway must share a host name (ports don't matter). `on_conflict` is the gateway's policy, for the text. Raises `BadUrl`.
     """
     gateway_origin, collector_origin = (
         _origin("gateway_url", gateway_url),
@@ -41,6 +48,7 @@ def build_shop(gateway_url: str, collector_url: str, portal_id: str, prop_id: st
         read_asset("shop.html")
         .replace("{{gateway_url}}", escape(gateway_origin))
         .replace("{{collector_url}}", escape(collector_origin))
+        .replace("{{conflict}}", _CONFLICT[on_conflict])
         # Last, and as it is: the very snippet that customers paste.
         .replace("{{snippet}}", snippet(gateway_origin, portal_id, prop_id))
     )

@@ -13,6 +13,11 @@ const REASONS = {
   unknown_property: "The gateway does not serve this portal and property.",
 };
 
+const RESOLVED = {
+  new_uid: "This device belonged to another customer: sent on under a new UID, which is the visitor's from now on.",
+  identity_stripped: "This device belongs to another customer: sent on without any identity.",
+};
+
 const sentList = document.getElementById("sent-rows");
 const receivedList = document.getElementById("received-rows");
 const quiet = document.getElementById("quiet");
@@ -106,12 +111,26 @@ function showReceived(row, event, fields) {
     jsonDetails("full event", { query: event.query, body: event.body, headers: event.headers }));
   node.dataset.outcome = "delivered";
   replaceReceived(row, node);
+  showResolution(row);
+}
+
+function showResolution(row) {
+  if (!RESOLVED[row.reason] || row.receivedNode.dataset.reason) return;
+  row.receivedNode.dataset.reason = row.reason;
+  row.receivedNode.querySelector("h3").after(
+    element("p", { class: "verdict" }, `resolved by the gateway: ${row.reason}`),
+    element("p", { class: "small" }, RESOLVED[row.reason]));
 }
 
 function noteAnswer(note) {
   const row = rows.find((candidate) => candidate.id === note.id);
-  if (!row || row.isSettled) return;
+  if (!row) return;
   const { outcome, reason, event_id: eventId, request_id: requestId } = note.body ?? {};
+  row.reason = reason;
+  if (row.isSettled) {
+    showResolution(row);
+    return;
+  }
   for (const alias of [eventId, requestId]) if (alias) row.aliases.add(String(alias));
   if (outcome && outcome !== "accepted" && outcome !== "delivered") showHeld(row, outcome, reason ?? "no reason given");
   else if (note.status === 0) showWaiting(row, "the gateway could not be reached");
