@@ -23,9 +23,15 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as SourceError
 
-from gateway.settings_errors import Problem, SettingsError, explain, unknown_sections
+from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_types import (
     AliasPolicy,
     ConflictPolicy,
@@ -323,6 +329,9 @@ def load(path: Path | None) -> Settings:
         settings = Settings(**content)
     except ValidationError as error:
         raise SettingsError(where, explain(error, Settings)) from None
+    except SourceError:
+        # It does not say which variable it was, and its cause quotes the value.
+        raise SettingsError("the environment", not_json(os.environ, ENV_PREFIX, Settings)) from None
     if not settings.properties:
         hint = (
             "add a [[properties]] table with portal_id, prop_id and site: without one every event is dropped"

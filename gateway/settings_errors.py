@@ -53,6 +53,22 @@ def unknown_sections(environment: Mapping[str, str], prefix: str, sections: Sequ
     return problems
 
 
+def not_json(environment: Mapping[str, str], prefix: str, model: type[BaseModel]) -> list[Problem]:
+    """Find variables that stand for a list or a table and hold no JSON: `…__KEYS=a` instead of `…__KEYS=["a"]`."""
+    problems = []
+    for name, value in environment.items():
+        path = name.removeprefix(prefix).removesuffix("_FILE").lower().split("__")
+        default: Any = {field: info.default for field, info in model.model_fields.items()}.get(path[0])
+        for part in path[1:]:
+            default = getattr(default, part, None)
+        if not name.startswith(prefix) or not isinstance(default, tuple | dict):
+            continue
+        if not value.lstrip().startswith(("[", "{")):
+            example = '["…", "…"]' if isinstance(default, tuple) else '{"…": "…"}'
+            problems.append(Problem(name, _shown(name, value), f"write it as JSON: {example}"))
+    return problems or [Problem(prefix + "…", "•••", "write lists and tables as JSON")]
+
+
 def _problem(detail: Any, model: type[BaseModel]) -> Problem:
     location = tuple(detail["loc"])
     key = _dotted(location)

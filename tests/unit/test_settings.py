@@ -182,3 +182,21 @@ def test_a_secret_shows_as_dots_but_to_the_gateways_own_processes(tmp_path):
     assert secret not in str(loaded.model_dump(mode="json"))
     again = settings.Settings(**loaded.revealed())
     assert [secret] == [key.get_secret_value() for key in again.cookies.keys]
+
+
+def test_secrets_can_stand_in_a_file_as_a_list(tmp_path, monkeypatch):
+    """The newest first, as JSON."""
+    file = tmp_path / "keys"
+    file.write_text('["2026b:0123456789abcdef", "2026a:0123456789abcdef"]\n', encoding="utf-8")
+    monkeypatch.setenv("TRACKING_GATEWAY_COOKIES__KEYS_FILE", str(file))
+    keys = settings.load(write(tmp_path, PROPERTY)).cookies.keys
+    assert ["2026b", "2026a"] == [key.get_secret_value().partition(":")[0] for key in keys]
+
+
+def test_a_secret_that_is_no_list_is_told_without_the_secret(tmp_path, monkeypatch):
+    """Somebody writes the bare key; the error names the variable and the form, not the key."""
+    monkeypatch.setenv("TRACKING_GATEWAY_COOKIES__KEYS", "2026b:0123456789abcdef")
+    with pytest.raises(SettingsError) as caught:
+        settings.load(write(tmp_path, PROPERTY))
+    assert "cookies" in str(caught.value).lower()
+    assert "0123456789" not in str(caught.value)
