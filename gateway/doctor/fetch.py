@@ -100,7 +100,9 @@ def _request(tracking: Place, address: str, channel: ssl.SSLSocket) -> Answer:
     try:
         connection.request("GET", f"{tracking.path}/insight.js", headers=headers)
         with connection.getresponse() as response:
-            return Answer("", address, response.status, response.getheader("Content-Type", ""))
+            # A stranger's bytes, on their way to a terminal.
+            kind = "".join(each for each in response.getheader("Content-Type", "") if each.isprintable())
+            return Answer("", address, response.status, kind[:100])
     except TimeoutError:
         return Answer("", address, fault=Fault.NOT_HTTP, detail="no answer in time")
     except (http.client.HTTPException, OSError) as error:

@@ -182,9 +182,7 @@ def _script(answer: Answer) -> Finding:
     if answer.fault is Fault.NOT_HTTP:
         return Finding(check, "fail", f"{answer.url}: no HTTP answer ({answer.detail})", why, advice)
     if answer.fault is not None:
-        return Finding(
-            check, "unknown", f"{answer.url} was not asked for: see https", why, "Mend HTTPS first."
-        )
+        return Finding(check, "unknown", f"{answer.url} was not asked for: see https", why)
     kind = answer.content_type.partition(";")[0].strip().lower()
     told = f"{answer.url}: {answer.status} {answer.content_type or 'without a content type'}"
     if answer.status == 200 and kind in {"application/javascript", "text/javascript"}:

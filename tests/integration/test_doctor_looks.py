@@ -143,6 +143,14 @@ def test_a_redirect_is_not_followed(certificate):
     assert len(shop.seen) == 1
 
 
+def test_what_a_server_says_can_do_nothing_to_a_terminal(certificate):
+    """Control characters of a strange server are left out."""
+    shop = Shop()
+    shop.content_type = "text/\x1b[2Jhtml"
+    with running_https(shop, certificate) as port:
+        assert fetch(port, trust(str(certificate.cert))).content_type == "text/[2Jhtml"
+
+
 @pytest.mark.parametrize(
     ("host", "is_trusted", "told"), [(NAME, False, "self-signed"), ("other.shop.example", True, "Hostname mismatch")]
 )  # fmt: skip
