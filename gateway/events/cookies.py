@@ -197,8 +197,7 @@ def values(cookie_header: str, name: str) -> list[str]:
     start = cookie_header.find(assignment)
     while start >= 0 and len(found) < _MAX_SAME_NAME:
         behind = start + len(assignment)
-        # As browsers write it, or in another way.
-        if cookie_header[start - 2 : start] == "; " or _begins_cookie(cookie_header, start):
+        if start == 0 or (cookie_header[start - 1] in "; \t" and _begins_cookie(cookie_header, start)):
             end = cookie_header.find(";", behind)
             text = cookie_header[behind : end if end >= 0 else None]
             found.append(text.strip(" \t").strip('"'))
