@@ -69,7 +69,7 @@ def normalise_email(value: str, *, gmail_dots: Choice = "keep", plus_tags: Choic
     they mean nothing; anywhere else `a.b` and `ab` are two people. `plus_tags="drop"` cuts the local part before its first `+`.
     """
     text = value.strip().lower()
-    if not _ASCII_EMAIL.match(text):
+    if not _ASCII_EMAIL.match(text) or "xn--" in text:
         read = _unicode_email(text)
         if read is None:
             return None
@@ -103,8 +103,9 @@ def _unicode_email(text: str) -> str | None:
 def normalise_phone(value: str, region: str) -> str | None:
     """Give a phone number as E.164 (`+84912345678`), or `None` when it is no valid number.
 
-    `region` (ISO 3166-1, two letters) is assumed for numbers without a country code; `00` begins a country code everywhere (ITU-T
-    E.164's international prefix), also where the country's own carriers use another. Source: libphonenumber.
+    `region` (ISO 3166-1, two letters) is assumed for numbers without a country code. `00` begins a country code everywhere (the
+    international prefix of ITU-T E.164), also where the carriers of the region use another, unless theirs makes another number of
+    it. Source: libphonenumber.
     """
     text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", value)).strip()
     if text[:4].lower() == "tel:":
@@ -114,9 +115,12 @@ def normalise_phone(value: str, region: str) -> str | None:
     digits = "".join(str(unicodedata.decimal(mark)) for mark in text if mark.isdecimal())
     if text.lstrip("([ ").startswith("+"):
         return _valid_number(f"+{digits}", region)
-    return _valid_number(digits, region) or (
-        _valid_number(f"+{digits[2:]}", region) if digits.startswith("00") else None
-    )
+    number = _valid_number(digits, region)
+    if not digits.startswith("00"):
+        return number
+    abroad = _valid_number(f"+{digits[2:]}", region)
+    # In Thailand `0066…` can be `00` and `66`, or the carrier prefix `006` and `6…`: where both exist, nothing is proved.
+    return number or abroad if number is None or abroad is None or number == abroad else None
 
 
 def _valid_number(text: str, region: str) -> str | None:

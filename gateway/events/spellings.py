@@ -84,7 +84,7 @@ def _emails(normal: str, full: str, given: str) -> Iterator[str]:
     bases = dict.fromkeys((normal, full, *_same_mailbox(local, domain)))
     for base in tuple(bases):
         user, _, host = base.rpartition("@")
-        bases[f"{user}@{_own_script(host)}"] = None
+        bases[f"{user}@{idna.decode(host) if 'xn--' in host else host}"] = None
     for base in bases:
         user, _, host = base.rpartition("@")
         for name in (user, user.capitalize(), user.title(), user.upper()):
@@ -104,16 +104,6 @@ def _same_mailbox(local: str, domain: str) -> Iterator[str]:
         return
     for user in dict.fromkeys((local, untagged, local.replace(".", ""), untagged.replace(".", ""))):
         yield from (f"{user}@{host}" for host in GMAIL if user)
-
-
-def _own_script(domain: str) -> str:
-    if "xn--" not in domain:
-        return domain
-    try:
-        return idna.decode(domain)
-    except (idna.IDNAError, UnicodeError):
-        # Such a domain can't exist, and so has no other form.
-        return domain
 
 
 def _phones(normal: str, given: str) -> Iterator[str]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import unicodedata
+from pathlib import Path
 
+import phonenumbers
 import pytest
 
 from gateway.events.addresses import Addresses, field_kind, normalise_email, normalise_phone
@@ -12,6 +15,16 @@ from gateway.events.hashing import Hasher
 from gateway.events.keyring import Keyring
 
 NEW, OLD = "k2:the newer secret key", "k1:the older secret key"
+
+
+CORPUS = Path(__file__).parents[1] / "corpus"
+
+
+def corpus(name):
+    """Give the rows of a corpus file, its comments and its head left out; empty columns are `None`."""
+    lines = (CORPUS / name).read_text(encoding="utf-8").splitlines()
+    rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
+    return [[value or None for value in row] for row in rows[1:]]
 
 
 def md5(text: str) -> str:
@@ -127,6 +140,13 @@ def test_two_zeros_begin_a_country_code_everywhere():
     """`00` is read as `+` also where the carriers of the country use another prefix, as in Thailand and the US."""
     assert "+66812345678" == normalise_phone("0066812345678", "TH")
     assert "+84912345678" == normalise_phone("00 84 912 345 678", "US")
+
+
+def test_a_prefix_that_can_be_read_in_two_ways_proves_no_number():
+    """`0066610065527` in Thailand is `00 66 …` or, by the carrier prefix `006`, another number: it stays unread."""
+    assert "+66610065527" == normalise_phone("+66610065527", "TH")
+    assert normalise_phone("0066610065527", "TH") is None
+    assert "+66610065527" == normalise_phone("0066610065527", "VN")
 
 
 def test_the_default_region_decides_what_a_national_number_means():
@@ -273,3 +293,32 @@ def test_ids_that_differ_in_case_are_two_ids():
     """Other identity fields are compared without their blanks, but never in another case."""
     assert Addresses("VN").is_same(md5("U4af"), "text", " U4af ")
     assert not Addresses("VN").is_same(md5("u4af"), "text", "U4af")
+
+
+@pytest.mark.parametrize("region", ["VN", "TH", "ID", "SG", "US"])
+def test_every_phone_number_of_the_corpus_is_read_as_it_was_meant(region):
+    """At least 100 spellings of each country, as people type them, give their E.164; what is no number gives nothing."""
+    rows = [(json.loads(typed), e164) for country, typed, e164 in corpus("phones.tsv") if country == region]
+    assert 100 <= len({typed for typed, e164 in rows if e164})
+    assert [e164 for _, e164 in rows if e164 is None]
+    wrong = {typed: (e164, got) for typed, e164 in rows if (got := normalise_phone(typed, region)) != e164}
+    assert {} == wrong
+
+
+def test_the_numbers_of_the_corpus_exist_in_their_plans():
+    """What the corpus says a spelling means is a valid number of the country by libphonenumber's metadata."""
+    numbers = {e164 for _, _, e164 in corpus("phones.tsv") if e164}
+    assert [] == [each for each in numbers if not phonenumbers.is_valid_number(phonenumbers.parse(each))]
+
+
+def test_every_e_mail_address_of_the_corpus_is_read_as_it_was_meant():
+    """Case, blanks, widths, scripts, Gmail's variants and tags give one spelling; what is no address gives nothing."""
+    rows = corpus("emails.tsv")
+    assert 100 <= len(rows)
+    wrong = {}
+    for typed, kept, dropped in rows:
+        text = json.loads(typed)
+        got = (normalise_email(text), normalise_email(text, gmail_dots="drop", plus_tags="drop"))
+        if got != (kept, dropped):
+            wrong[text] = got
+    assert {} == wrong
