@@ -192,6 +192,14 @@ class Cookies(Section):
     def _ids_once(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         return _each_id_once(value)
 
+    @field_validator("twin_name", "ppid_name")
+    @classmethod
+    def _names_differ(cls, value: str, info: ValidationInfo) -> str:
+        if value and value in {info.data.get("name"), info.data.get("twin_name")}:
+            msg = "each cookie needs a name of its own"
+            raise ValueError(msg)
+        return value
+
     @field_validator("domain")
     @classmethod
     def _domain_or_host(cls, value: str) -> str:

@@ -71,16 +71,8 @@ class Journal:
                 self._metrics.aliases.inc()
                 level = "warning" if level == "info" else level
             self._line(level, "event", fields)
-        twin = prepared.visitor.twin.state
-        if twin is not TwinState.ABSENT:
-            self._twin(twin, portal_id, prop_id)
+        self._metrics.twin(prepared.visitor.twin.state)
         self._metrics.answer_seconds.observe(duration_ms / 1000)
-
-    def _twin(self, state: TwinState, portal_id: str, prop_id: str) -> None:
-        self._metrics.twin(state)
-        if state in _BAD_TWINS:
-            # Somebody may be trying; or a key was taken out of cookies.keys too early.
-            self._line("warning", "cookie", {"twin": state.value, "portal_id": portal_id, "prop_id": prop_id})
 
     def delivered(self, record: Record, attempts: int, duration_ms: float) -> None:
         """Say that the collector took an event."""
@@ -151,6 +143,10 @@ def _ids(prepared: Prepared, verdict: Verdict, fields: dict[str, Any]) -> None:
     fields["request_id"] = own if len(own) > _LONGEST_PHONE else redact(own)
     fields["uid"] = verdict.uid
     fields["uid_source"] = prepared.uid_source
+    twin = prepared.visitor.twin.state
+    if twin in _BAD_TWINS:
+        # Somebody may be trying; or a key was taken out of cookies.keys too early.
+        fields["twin"] = twin.value
     if verdict.came_with:
         fields["uid_came_with"] = verdict.came_with
         fields["uid_replaced"] = verdict.cause

@@ -107,8 +107,9 @@ class Metrics:
         self._event(outcome, reason).inc()
 
     def twin(self, state: TwinState) -> None:
-        """Count a request that brought a signed cookie."""
-        self._twin(state).inc()
+        """Count a request that brought a signed cookie; one that brought none is not counted."""
+        if state is not TwinState.ABSENT:
+            self._twin(state).inc()
 
     def delivery(self, result: str) -> None:
         """Count one attempt or final fate of an accepted event."""

@@ -108,6 +108,7 @@ def test_a_variable_of_an_unknown_section_is_refused(tmp_path, monkeypatch):
             'add identity.hash_keys = ["id:key"]',
         ),
         ("[identity]\non_conflict = 'merge'", "identity.on_conflict", "'merge'", "'new_uid' or 'strip'"),
+        ("[cookies]\ntwin_name = '_asm_uid'", "cookies.twin_name", "'_asm_uid'", "a name of its own"),
         ("[cookies]\nname = 'a b'", "cookies.name", "'a b'", "letters, digits"),
         ("[cookies]\nsecure = false\nsame_site = 'none'", "cookies.same_site", "'none'", "secure = true"),
         ("[identity.fields]\nemail = 'hsh'", "identity.fields.email", "'hsh'", "'hash'"),
