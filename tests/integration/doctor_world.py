@@ -139,8 +139,10 @@ class Shop:
 
 
 @contextlib.contextmanager
-def running_https(shop: Shop, certificate: Certificate | None) -> Iterator[int]:
-    """Serve one answer for each path on 127.0.0.1, over TLS where there is a certificate; gives the port."""
+def running_https(
+    shop: Shop, certificate: Certificate | None, address: str = "127.0.0.1", port: int = 0
+) -> Iterator[int]:
+    """Serve one answer for each path on a loopback address, over TLS where there is a certificate; gives the port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -154,7 +156,7 @@ def running_https(shop: Shop, certificate: Certificate | None) -> Iterator[int]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with ThreadingHTTPServer((address, port), Handler) as server:
         server.daemon_threads = True
         if certificate is not None:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -82,6 +82,7 @@ def test_a_circle_of_cnames_ends(zone, ask, is_full_resolver):
     zone.add("b.shop.example", cname=NAME)
     seen = ask()
     assert (seen.fault, seen.addresses, seen.unanswered) == (Fault.LOOP, (), ())
+    assert len(zone.asked) <= 4
 
 
 def test_a_silent_server_costs_one_time_out(zone, ask):
@@ -90,6 +91,7 @@ def test_a_silent_server_costs_one_time_out(zone, ask):
     began = monotonic()
     seen = ask(timeout=0.4)
     assert monotonic() - began < 2
+    assert sorted(kind for _, kind, _ in zone.asked) == ["A", "AAAA"]
     assert (seen.fault, seen.unanswered, seen.detail) == (
         Fault.TIMEOUT, ("A", "AAAA"), "no answer within 0.4 s",
     )  # fmt: skip
@@ -167,6 +169,20 @@ def test_an_address_that_refuses_is_passed_over_for_one_that_answers(certificate
     addresses = (ip_address("127.9.9.9"), *HERE)
     with running_https(Shop(), certificate) as port:
         assert fetch(port, trust(str(certificate.cert)), addresses=addresses).status == 200
+
+
+def test_one_address_with_a_wrong_certificate_is_found_beside_a_good_one(certificate, tmp_path):
+    """Some visitors would meet it, so it counts, whichever address comes first."""
+    other = make_certificate(tmp_path, "other.shop.example")
+    context = trust(str(certificate.cert))
+    context.load_verify_locations(other.cert)
+    with (
+        running_https(Shop(), certificate) as port,
+        running_https(Shop(), other, address="127.0.0.2", port=port),
+    ):
+        pair = (*HERE, ip_address("127.0.0.2"))
+        answers = [fetch(port, context, addresses=each) for each in (pair, pair[::-1])]
+    assert [(each.fault, each.address) for each in answers] == [(Fault.CERTIFICATE, "127.0.0.2")] * 2
 
 
 def test_a_closed_port_is_refused():
