@@ -20,6 +20,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date
+from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from gateway.events.addresses import field_kind, normalise_email, normalise_phone
@@ -100,12 +101,18 @@ def _google_email(text: str, _: str) -> str | None:
 
 def _e164(text: str, region: str) -> str | None:
     """Google, `phone_number`, and TikTok, `phone`: E.164 with `+` and country code, digits only behind it."""
+    return _number(text, region)
+
+
+@lru_cache(4_096)
+def _number(text: str, region: str) -> str | None:
+    # Parsing takes longer than everything else here, and each platform asks for the same number.
     return normalise_phone(text, region)
 
 
 def _meta_phone(text: str, region: str) -> str | None:
     """Meta, `ph`: digits alone, without leading zeros, always with the country code: E.164 without its `+`."""
-    number = normalise_phone(text, region)
+    number = _number(text, region)
     return number[1:] if number else None
 
 
