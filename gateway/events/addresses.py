@@ -154,6 +154,9 @@ class Addresses:
         self.phone: Callable[[str], str | None] = lru_cache(_CACHED)(
             lambda value: normalise_phone(value, default_region)
         )
+        # A shop whose CIDs are hashes of its own numbers asks the same of every page view of a customer.
+        self.is_same: Callable[[str, FieldKind, str], bool] = lru_cache(_CACHED)(self._is_same)
+        """Tell whether a text is a hash of an address: (candidate, kind, value) as `_is_same` says it."""
 
     def normalise(self, kind: FieldKind, value: str) -> str | None:
         """Give the one spelling of a value of that kind, or `None` when it can't be read as one."""
@@ -192,12 +195,12 @@ class Addresses:
             return email_spellings(normal, normalise_email(value) or normal, value)
         return phone_spellings(normal, value)
 
-    def is_same(self, candidate: str, kind: FieldKind, value: str) -> bool:
+    def _is_same(self, candidate: str, kind: FieldKind, value: str) -> bool:
         """Tell whether `candidate` is a hash of this address: in any of its spellings, by any algorithm, in either case of hex.
 
         MD5, SHA-1, SHA-256, or keyed with a key of the ring. A keyed hash whose key was taken out proves nothing, nor does what is
         no hash at all, nor the hash of digits that here are somebody else's number. `value` may be the address as given or
-        normalised. Slow (a third of a millisecond): ask only where the right hash did not match.
+        normalised. Slow the first time (a third of a millisecond): ask only where the right hash did not match.
         """
         if not is_hash(candidate):
             return False

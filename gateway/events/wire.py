@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 import msgspec
 
-from gateway.events.addresses import digest
+from gateway.events.hashing import digest
 from gateway.events.model import JsonObject
 from gateway.events.outcome import Reason, Rejection
 from gateway.events.shapes import Shapes, field_problem
