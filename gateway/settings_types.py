@@ -7,6 +7,7 @@ import re
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
+import idna
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, SerializationInfo
 
 HashName = Literal["md5", "sha256", "hmac-sha256"]
@@ -61,6 +62,13 @@ def host_name(value: str) -> str:
     if not bare or any(character in bare for character in "/:@ *\\") or bare.startswith("."):
         msg = "write a bare host name such as shop.example, or *.shop.example for its sub-domains"
         raise ValueError(msg)
+    if not bare.isascii():
+        # As browsers send it.
+        try:
+            host = host.removesuffix(bare) + idna.encode(bare, uts46=True).decode("ascii")
+        except idna.IDNAError as error:
+            msg = f"write a host name that browsers know ({error})"
+            raise ValueError(msg) from None
     return host
 
 

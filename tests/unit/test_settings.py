@@ -201,3 +201,10 @@ def test_a_secret_that_is_no_list_is_told_without_the_secret(tmp_path, monkeypat
         settings.load(write(tmp_path, PROPERTY))
     assert "cookies" in str(caught.value).lower()
     assert "0123456789" not in str(caught.value)
+
+
+def test_a_host_in_its_own_script_is_meant_as_browsers_send_it(tmp_path):
+    """`Domain` and `Host` are ASCII on the wire; a site in Vietnamese or German is still covered."""
+    text = PROPERTY.replace("shop.example", "bücher.example") + "redirect_hosts = ['*.bücher.example']\n"
+    [loaded] = settings.load(write(tmp_path, text)).properties
+    assert ("xn--bcher-kva.example", ("*.xn--bcher-kva.example",)) == (loaded.site, loaded.redirect_hosts)
