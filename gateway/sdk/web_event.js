@@ -194,7 +194,7 @@
     if (!isUid(given) || !isUid(replaced) || given === replaced) return;
     const stored = recall(UID);
     // The answer's cookie arrives before its body does, so an event tracked in between has seen the new UID already.
-    const isCurrent = stored === replaced && [given, replaced].includes(knownUid()) && !retired().includes(given);
+    const isCurrent = stored === replaced && !retired().includes(given);
     if (isCurrent || stored === given) {
       remember(UID, given);
       retire(replaced);

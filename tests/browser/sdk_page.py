@@ -11,7 +11,6 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from aiohttp import web
@@ -27,28 +26,6 @@ PORTAL = "33167"
 PROPERTY = "564990801"
 STORED_EVENTS = "Object.keys(localStorage).filter((key) => key.startsWith('_asm_event_'))"
 _WAIT_SECONDS = 10
-
-_NO_STORAGE = """
-Object.defineProperty(window, "localStorage", {get() { throw new DOMException("refused", "SecurityError"); }});
-"""
-_FULL_STORAGE = 'Storage.prototype.setItem = () => { throw new DOMException("full", "QuotaExceededError"); };'
-_NO_COOKIES = """
-Object.defineProperty(Document.prototype, "cookie", {
-  get() { throw new DOMException("refused", "SecurityError"); },
-  set() { throw new DOMException("refused", "SecurityError"); },
-});
-"""
-_IGNORED_COOKIES = 'Object.defineProperty(Document.prototype, "cookie", {get: () => "", set() {}});'
-REFUSALS = MappingProxyType(
-    {
-        "no storage": _NO_STORAGE,
-        "full storage": _FULL_STORAGE,
-        "no cookies": _NO_COOKIES,
-        "ignored cookies": _IGNORED_COOKIES,
-        "neither": _NO_STORAGE + _NO_COOKIES,
-    }
-)
-"""JavaScript that makes a browser refuse to remember, by what it refuses."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +60,10 @@ def own_uid(one: Received) -> str:
     return one.uid
 
 
+def _nothing(_name: str) -> bool:
+    return False
+
+
 @dataclass
 class FakeGateway:
     """Records what the script sends; `port` is where.
@@ -107,7 +88,8 @@ class FakeGateway:
     content_type: str = "application/json"
     is_cut_short: bool = False
     _at_once: int = 0
-    _answering: asyncio.Event = field(default_factory=asyncio.Event)
+    _is_held: Callable[[str], bool] = _nothing
+    _change: asyncio.Event = field(default_factory=asyncio.Event)
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     @classmethod
@@ -115,7 +97,6 @@ class FakeGateway:
     async def running(cls) -> AsyncIterator[Self]:
         """Serve until the block ends."""
         self = cls()
-        self.release()
         app = web.Application()
         app.router.add_get("/t/insight.js", self._serve_script)
         for path in ("/t/event", "/t/stream_event"):
@@ -135,13 +116,18 @@ class FakeGateway:
         self.status = status
         self.answer_headers = {name.replace("_", "-"): value for name, value in headers.items()}
 
-    def hold(self) -> None:
-        """Keep answers back: requests are recorded, nobody hears of it."""
-        self._answering.clear()
+    def hold(self, *names: str) -> None:
+        """Keep back the answers to events of these names, to all when none is given; others are answered at once.
+
+        Requests are recorded, nobody hears of it.
+        """
+        self._is_held = lambda name: not names or name in names
+        self._hear_of_change()
 
     def release(self) -> None:
         """Give the answers that were kept back, and answer at once from now on."""
-        self._answering.set()
+        self._is_held = _nothing
+        self._hear_of_change()
 
     def forget(self) -> None:
         """Start counting anew: what was received so far is dropped."""
@@ -202,7 +188,8 @@ class FakeGateway:
             async with self._news:
                 self.received.append(one)
                 self._news.notify_all()
-            await self._answering.wait()
+            while self._is_held(one.name):
+                await self._change.wait()
             if request.transport is not None and not request.transport.is_closing():
                 async with self._news:
                     self.heard.append(one.name)
@@ -211,6 +198,10 @@ class FakeGateway:
             self._at_once -= 1
         answer = self._with_cors(request, answer)
         return await _begun(request, answer) if is_cut_short else answer
+
+    def _hear_of_change(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
 
     def _answer_to(self, one: Received) -> web.Response:
         uid = self.taken_under(one)
@@ -302,6 +293,21 @@ async def cookie_of(page: Page, name: str) -> str:
     return await page.evaluate(
         "(name) => (document.cookie.split('; ').find((part) => part.startsWith(name + '=')) || '').slice(name.length + 1)",
         name,
+    )
+
+
+async def stored_uid(page: Page) -> str:
+    """Give the UID that localStorage has."""
+    return await page.evaluate("localStorage._asm_uid")
+
+
+async def hide(page: Page) -> None:
+    """Put the tab into the background: the script hands over at once what waits."""
+    await page.evaluate(
+        """() => {
+          Object.defineProperty(document, "visibilityState", {value: "hidden", configurable: true});
+          document.dispatchEvent(new Event("visibilitychange"));
+        }"""
     )
 
 

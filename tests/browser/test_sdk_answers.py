@@ -108,6 +108,25 @@ async def test_a_refusal_is_not_read(visitor: Page, gateway: FakeGateway, site: 
     await _unchanged(visitor, await _send_both(visitor, gateway, site))
 
 
+async def test_an_answer_about_the_uid_of_a_uri_changes_nothing(
+    visitor: Page, gateway: FakeGateway, site: FakeSite
+):
+    """A ready-made URI may name another UID than the visitor's: what becomes of that one is no matter of this page."""
+    gateway.taken_under = lambda one: OTHER if one.query.get("ea") == "1" else one.uid
+    await visitor.goto(site.put())
+    await gateway.until_count(1)
+    await visitor.evaluate(
+        """() => {
+          web_event.trackEventWithUri("uid=3&ec=a&ea=1");
+          web_event.trackEventWithUri("uid=3&ec=a&ea=2");
+          web_event.track("a", "3");
+        }"""
+    )
+    view, first, second, own = await gateway.until_count(4)
+    assert ("3", "3") == (first.uid, second.uid)
+    assert view.uid == own.uid == await cookie_of(visitor, "_asm_uid")
+
+
 @pytest.mark.parametrize(
     "wrapper",
     [

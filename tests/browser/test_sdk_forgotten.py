@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.sdk_page import REFUSALS, all_answered, cookie_of, ready, track
+from tests.browser.refusals import REFUSALS
+from tests.browser.sdk_page import all_answered, cookie_of, ready, track
 
 if TYPE_CHECKING:
     from playwright.async_api import Page

@@ -9,7 +9,8 @@ from urllib.parse import quote, unquote
 
 import pytest
 
-from tests.browser.sdk_page import REFUSALS, all_answered, cookie_of, track
+from tests.browser.refusals import REFUSALS
+from tests.browser.sdk_page import all_answered, cookie_of, track
 
 if TYPE_CHECKING:
     from playwright.async_api import Page

@@ -7,7 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.browser.sdk_page import REFUSALS, STORED_EVENTS, all_answered, cookie_of, ready, track
+from tests.browser.refusals import REFUSALS
+from tests.browser.sdk_page import (
+    STORED_EVENTS,
+    all_answered,
+    cookie_of,
+    hide,
+    ready,
+    stored_uid,
+    track,
+)
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -25,10 +34,6 @@ def _new_uid_for_sign_ins(one: Received) -> str:
 def _uids(received: list[Received]) -> list[tuple[str, str]]:
     """Name each event and its UID."""
     return [(one.name, one.uid) for one in received]
-
-
-async def _stored_uid(page: Page) -> str:
-    return await page.evaluate("localStorage._asm_uid")
 
 
 async def _open(page: Page, gateway: FakeGateway, site: FakeSite, path: str = "/") -> str:
@@ -53,7 +58,7 @@ async def test_the_uid_of_the_answer_holds_from_then_on(
     await gateway.until_named("user/sign_in")
     await all_answered(visitor)
     gateway.sets_cookie = False
-    assert HERS == await cookie_of(visitor, "_asm_uid") == await _stored_uid(visitor)
+    assert HERS == await cookie_of(visitor, "_asm_uid") == await stored_uid(visitor)
     await track(visitor, "a", "later")
     sign_in, later = await gateway.until_count(2)
     await all_answered(visitor)
@@ -135,12 +140,7 @@ async def test_events_in_flight_stay_as_they_are(visitor: Page, gateway: FakeGat
     gateway.hold()
     await visitor.evaluate("web_event.track('user', 'sign_in'), web_event.track('a', '1')")
     await gateway.until_count(1)
-    await visitor.evaluate(
-        """() => {
-          Object.defineProperty(document, "visibilityState", {value: "hidden", configurable: true});
-          document.dispatchEvent(new Event("visibilitychange"));
-        }"""
-    )
+    await hide(visitor)
     await gateway.until_count(2)
     gateway.release()
     await all_answered(visitor)
@@ -149,63 +149,26 @@ async def test_events_in_flight_stay_as_they_are(visitor: Page, gateway: FakeGat
     assert [("user/sign_in", his), ("a/1", his), ("a/2", HERS)] == _uids(gateway.received)
 
 
-@pytest.mark.parametrize("sets_cookie", [True, False])
-async def test_a_logout_meanwhile_holds(
-    visitor: Page, gateway: FakeGateway, site: FakeSite, sets_cookie: bool
-):
-    """The answer to a sign-in from before a reset changes what was hers, and nothing of the stranger's who came after."""
-    await _open(visitor, gateway, site)
-    gateway.hold()
-    gateway.sets_cookie = sets_cookie
-    stranger = await visitor.evaluate(
-        """() => {
-          web_event.track("user", "sign_in");
-          web_event.track("a", "hers");
-          const fresh = web_event.resetAnonymousUId();
-          web_event.track("a", "strangers");
-          return fresh;
-        }"""
-    )
-    await gateway.until_named("user/sign_in")
-    gateway.sets_cookie = False
-    gateway.release()
-    _, hers, reset, strangers = await gateway.until_count(4)
-    await all_answered(visitor)
-    await track(visitor, "a", "later")
-    later = await gateway.until_named("a/later")
-    assert hers.uid == HERS
-    assert {"reset_uid": HERS, "generate_uid": stranger} == reset.body["extra"]
-    assert [stranger] * 3 == [reset.uid, strangers.uid, later.uid]
-    assert stranger == await cookie_of(visitor, "_asm_uid") == await _stored_uid(visitor)
-    await all_answered(visitor)
-    await visitor.goto(site.put("/next"))
-    assert stranger == (await gateway.until_named("pageview/view")).uid
-
-
-async def test_a_cookie_that_outruns_the_logout_is_not_believed(
+async def test_an_event_in_flight_that_is_refused_comes_again_as_it_was(
     visitor: Page, gateway: FakeGateway, site: FakeSite
 ):
-    """Until the gateway has heard of the reset, no cookie makes the stranger somebody: on this page or on the next."""
-    await _open(visitor, gateway, site)
+    """The same request id never stands for two UIDs: what has left once under the old one keeps it."""
+    his = await _open(visitor, gateway, site)
     gateway.hold()
-    stranger = await visitor.evaluate("web_event.track('user', 'sign_in'), web_event.resetAnonymousUId()")
-    await gateway.until_named("user/sign_in")
-    # The head of the answer has arrived: the page goes away before it has seen the body.
-    await visitor.context.add_cookies([{"name": "_asm_uid", "value": HERS, "url": site.url()}])
-    await track(visitor, "a", "same_page")
-    await visitor.goto("about:blank")
-    same_page = await gateway.until_named("a/same_page")
-    await visitor.context.add_cookies([{"name": "_asm_uid", "value": HERS, "url": site.url()}])
+    await visitor.evaluate("web_event.track('user', 'sign_in'), web_event.track('a', '1')")
+    await gateway.until_count(1)
+    gateway.answer(503, Retry_After="60")
+    await hide(visitor)
+    await gateway.until_count(2)
+    gateway.answer(200)
+    gateway.hold("a/1")
+    await visitor.wait_for_function(f"localStorage._asm_uid === '{HERS}'")
     gateway.release()
-    await gateway.until_heard(3)
-    gateway.forget()
-    await visitor.goto(site.put("/next"))
-    view = await gateway.until_named("pageview/view")
-    reset = next(one for one in gateway.received if one.name == "user/reset_anonymous_id")
-    assert [stranger] * 3 == [same_page.uid, reset.uid, view.uid]
-    assert {"reset_uid": HERS, "generate_uid": stranger} == reset.body["extra"]
+    await visitor.wait_for_function("localStorage._asm_retry_at")
+    await visitor.evaluate("dispatchEvent(new Event('online'))")
+    _, refused, again = await gateway.until_count(3)
+    assert (his, refused.request_id) == (again.uid, again.request_id)
     await all_answered(visitor)
-    assert stranger == await cookie_of(visitor, "_asm_uid") == await _stored_uid(visitor)
 
 
 async def test_a_cookie_that_is_seen_before_the_answers_body_is_the_same_change(
@@ -221,19 +184,6 @@ async def test_a_cookie_that_is_seen_before_the_answers_body_is_the_same_change(
     gateway.release()
     _, waiting, between = await gateway.until_count(3)
     assert (HERS, HERS) == (waiting.uid, between.uid) == (waiting.body["aid"], between.body["aid"])
-
-
-async def test_a_late_answer_does_not_bring_the_old_uid_back(
-    visitor: Page, gateway: FakeGateway, site: FakeSite
-):
-    """A cookie with the UID that was replaced is overwritten at the next event."""
-    his = await _open(visitor, gateway, site)
-    await track(visitor, "user", "sign_in")
-    await visitor.wait_for_function(f"localStorage._asm_uid === '{HERS}'")
-    await visitor.context.add_cookies([{"name": "_asm_uid", "value": his, "url": site.url()}])
-    await track(visitor, "a", "later")
-    assert HERS == (await gateway.until_named("a/later")).uid
-    assert HERS == await cookie_of(visitor, "_asm_uid") == await _stored_uid(visitor)
 
 
 async def test_another_tab_follows(visitor: Page, gateway: FakeGateway, site: FakeSite):
@@ -286,7 +236,7 @@ async def test_a_page_that_was_left_is_continued_by_the_next(
     await gateway.until_count(3)
     assert [("user/sign_in", his), ("a/1", his)] == left
     assert [("user/sign_in", his), ("a/1", HERS), ("pageview/view", HERS)] == _uids(gateway.received)
-    assert HERS == await cookie_of(visitor, "_asm_uid") == await _stored_uid(visitor)
+    assert HERS == await cookie_of(visitor, "_asm_uid") == await stored_uid(visitor)
 
 
 @pytest.mark.parametrize("refusal", REFUSALS.values(), ids=REFUSALS)
