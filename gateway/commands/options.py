@@ -6,7 +6,7 @@ The stores are those of `data_dir`; a command works beside a running gateway, or
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,9 +17,11 @@ from gateway.settings_errors import SettingsError
 from gateway.terminal import fail, print_json
 
 if TYPE_CHECKING:
+    from gateway.ledger.contract import Ledger
     from gateway.settings import Settings
 
 DEFAULT_CONFIG = Path("config/gateway.toml")
+_CACHE_ENTRIES = 1_000
 
 ConfigOption = Annotated[
     Path,
@@ -30,6 +32,7 @@ ConfigOption = Annotated[
         envvar="TRACKING_GATEWAY_CONFIG",
     ),
 ]
+PortalOption = Annotated[str, typer.Option(help="Only this portal.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
@@ -54,7 +57,25 @@ def store(config: Path, name: str, *, as_json: bool) -> Path:
     return path
 
 
-def moment(milliseconds: int) -> str:
-    """Give a Unix time in milliseconds as RFC 3339 text in UTC, to the millisecond."""
-    text = datetime.fromtimestamp(milliseconds / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z")
+def opened(path: Path, *, read_only: bool = True) -> Ledger:
+    """Open a ledger for one command: nothing is remembered for later. Raises `LedgerUnavailable`."""
+    from gateway.ledger.sqlite import open_sqlite_ledger  # noqa: PLC0415 -- `--help` need not wait for it
+
+    return open_sqlite_ledger(path, cache_entries=_CACHE_ENTRIES, read_only=read_only)
+
+
+def without_address(id_: str, loaded: Settings) -> str:
+    """Give an id that somebody typed; for a raw e-mail address or phone number, the hash that stands for it in the ledger."""
+    from gateway.events.identity import Identities  # noqa: PLC0415 -- see `opened`
+
+    return Identities(loaded.identity).opaque_uid(id_.strip())
+
+
+def now_ms() -> int:
+    """Give the time: Unix milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Give a number with its noun: `1 row`, `1,024 rows`."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

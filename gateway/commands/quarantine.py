@@ -7,10 +7,13 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, moment, store
+from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, store
+from gateway.ledger.transfer import moment
 from gateway.terminal import explained, print_cards, print_json
 
-quarantine_app = typer.Typer(no_args_is_help=True, help="Look at the events that wait for a person.")
+quarantine_app = typer.Typer(
+    no_args_is_help=True, rich_markup_mode="markdown", help="Look at the events that wait for a person."
+)
 
 
 @quarantine_app.callback()
@@ -29,7 +32,10 @@ def list_held(
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most so many, newest first.")] = 50,
     json: JsonOption = False,
 ) -> None:
-    """List the events that wait for a person: what each is, and why it waits. Newest first."""
+    """List the events that wait for a person: what each is, and why it waits. Newest first.
+
+    Example: `tracking-gateway quarantine list --reason cid_conflict --limit 10`
+    """
     from gateway.quarantine.sqlite import open_quarantine  # noqa: PLC0415 -- `--help` need not wait for it
 
     path = store(config, "quarantine", as_json=json)
