@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import re
 from collections import Counter
@@ -13,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gateway.events.model import Head, Request
-from tests.builders import ORIGIN, PORTAL_ID, PROP_ID
+from gateway.events.pipeline import Pipeline
+from tests.builders import ORIGIN, PORTAL_ID, PROP_ID, make_settings
 from tests.unit.ingest_fakes import LEDGER_DOWN, QUARANTINE_DOWN, SPOOL_DOWN, Bench
 
 # As people and pages type one address; none of it may be read in a log or an answer.
@@ -176,13 +178,41 @@ def fate_count(reply):
     return 1
 
 
-def play(given_requests, failing=()):
-    """Take the requests in turn, with the stores failing as told; give the bench, the replies and the log's lines."""
+@functools.cache
+def pipeline(policy):
+    """Give the pipeline under one way to treat conflicts; each has a few other settings that differ too."""
+    identity = {
+        "quarantine": {},
+        "new_uid": {
+            "on_alias": "quarantine",
+            "derive_cid_from": ["name", "phone", "email"],
+            "cid_hash": "sha256",
+        },
+        "strip": {
+            "hash_keys": ["b:0123456789abcdef", "a:0123456789abcdeg"],
+            "cid_hash": "hmac-sha256",
+            "field_hash": "hmac-sha256",
+            "norms": {"email": ["meta", "google"], "phone": ["tiktok"], "name": ["meta"]},
+            "fields": {"name": "drop"},
+        },
+    }[policy]
+    return Pipeline(make_settings(identity={"on_conflict": policy, **identity}))
+
+
+def play(given_requests, policy, failing=()):
+    """Take the requests in turn, with the stores failing as told; give the bench, the replies and the records.
+
+    After the third request the ledger's first customer is erased: later events come with a UID that has a tombstone.
+    """
 
     async def run():
-        bench = Bench()
+        bench = Bench(pipeline(policy))
         replies = []
         for number, request in enumerate(given_requests):
+            if number == 3:
+                bench.ledger.failure = None
+                for row in list(bench.ledger.export())[:1]:
+                    await bench.ledger.erase(row.portal_id, uid=row.uid, reason="asked", now_ms=1)
             parts = failing[number % len(failing)] if failing else ()
             bench.ledger.failure = LEDGER_DOWN if "ledger" in parts else None
             bench.spool.failure = SPOOL_DOWN if "spool" in parts else None
@@ -193,16 +223,17 @@ def play(given_requests, failing=()):
     return asyncio.run(run())
 
 
+policies = st.sampled_from(["quarantine", "new_uid", "strip"])
 LAW = settings(
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
 )
 
 
 @LAW
-@given(st.lists(requests(), min_size=1, max_size=6))
-def test_every_event_has_one_fate_and_what_was_kept_is_what_was_promised(given_requests):
+@given(st.lists(requests(), min_size=1, max_size=6), policies)
+def test_every_event_has_one_fate_and_what_was_kept_is_what_was_promised(given_requests, policy):
     """Law: in = accepted + quarantined + dropped + malformed, in counts, lines and answers; the stores hold just the kept."""
-    bench, replies, spooled = play(given_requests)
+    bench, replies, spooled = play(given_requests, policy)
     text = bench.close()
     lines = [orjson.loads(line) for line in text.splitlines()]
     assert {"event"} == {line["event"] for line in lines}
@@ -227,26 +258,44 @@ def test_every_event_has_one_fate_and_what_was_kept_is_what_was_promised(given_r
 
 
 @LAW
-@given(st.lists(requests(), min_size=1, max_size=8))
-def test_no_record_goes_out_under_another_customer_than_its_uid_is_bound_to(given_requests):
-    """Law: whatever came, in whatever order, each UID's records name one CID, the ledger's; and none names a raw address."""
-    bench, _, spooled = play(given_requests)
+@given(st.lists(requests(), min_size=1, max_size=8), policies)
+def test_no_record_goes_out_under_another_customer_than_its_uid_is_bound_to(given_requests, policy):
+    """Law: under each policy, in whatever order, a UID's records name one CID, the ledger's; one without a UID names nobody."""
+    bench, _, spooled = play(given_requests, policy)
     bench.close()
+    erased = {row.uid for row in bench.ledger.export() if row.erased_ms is not None}
     for record in spooled:
         fields = orjson.loads(record.body)
-        bound = bench.ledger.lookup(record.portal_id, record.uid).cid
-        assert fields.get("cid") in (None, "", bound)
+        if not record.uid:
+            assert not {"uid", "aid", "cid", "sid"} & set(fields)
+            continue
+        if record.uid not in erased:
+            bound = bench.ledger.lookup(record.portal_id, record.uid).cid
+            assert fields.get("cid") in (None, "", bound)
         assert not ADDRESS.search(f"{fields['uid']} {fields.get('cid')}")
+
+
+@LAW
+@given(st.lists(requests(), min_size=1, max_size=8), policies)
+def test_the_audit_log_tells_of_every_binding_and_of_no_address(given_requests, policy):
+    """Law: its bind entries are the ledger's bindings, one each, and what it says is made of ids and hashes."""
+    bench, _, _ = play(given_requests, policy)
+    bench.close()
+    entries = list(bench.ledger.audit())
+    bound = [(each.uid, each.cid) for each in entries if each.kind == "bind" and not each.is_erased]
+    rows = [(row.uid, row.cid) for row in bench.ledger.export() if row.erased_ms is None]
+    assert sorted(bound) == sorted(rows)
+    assert not ADDRESS.search(str(entries))
 
 
 STORES = st.frozensets(st.sampled_from(["ledger", "spool", "quarantine"]))
 
 
 @LAW
-@given(st.lists(requests(), min_size=1, max_size=6), st.lists(STORES, min_size=1, max_size=6))
-def test_whatever_fails_no_fate_is_missing_and_no_success_is_a_lie(given_requests, failing):
+@given(st.lists(requests(), min_size=1, max_size=6), policies, st.lists(STORES, min_size=1, max_size=6))
+def test_whatever_fails_no_fate_is_missing_and_no_success_is_a_lie(given_requests, policy, failing):
     """Law: with stores that come and go the counts still add up, and everything that was said to be kept is kept."""
-    bench, replies, spooled = play(given_requests, failing)
+    bench, replies, spooled = play(given_requests, policy, failing)
     lines = [line for line in map(orjson.loads, bench.close().splitlines()) if line["event"] == "event"]
     assert sum(map(fate_count, replies)) == sum(bench.counts().values()) == len(lines)
     kept = {
