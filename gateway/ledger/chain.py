@@ -29,7 +29,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.events.model import AuditKind, AuditNote
+    from gateway.events.model import AuditKind
 
 FIRST_CHAIN = bytes(32)
 """What stands before the first entry."""
@@ -51,28 +51,18 @@ _HEAD = struct.Struct(">4sBq6I16s")
 _LINK = struct.Struct(">32sQ32s")
 
 
-def digest(note: AuditNote, at_ms: int, salt: bytes) -> bytes:
-    """Give the digest (32 bytes) of what happened at `at_ms`, with a random `salt` of 16 bytes."""
-    portal_id = note.portal_id
-    uid = note.uid
-    cid = note.cid
-    other = note.other
-    text = note.note
-    event_id = note.event_id
-    whole = portal_id + uid + cid + other + text + event_id
+def digest(kind: int, at_ms: int, salt: bytes, *texts: str) -> bytes:
+    """Give the digest (32 bytes) of what happened.
+
+    `kind` is its code, `salt` 16 random bytes, `texts` are portal_id, uid, cid, other, note and event_id, in this order.
+    """
+    whole = "".join(texts)
     if whole.isascii():
         # Nearly all: as many bytes as characters.
-        content = whole.encode("ascii")
-        sizes = (len(portal_id), len(uid), len(cid), len(other), len(text), len(event_id))
-    else:
-        parts = [
-            each.encode("utf-8", "surrogatepass") for each in (portal_id, uid, cid, other, text, event_id)
-        ]
-        content = b"".join(parts)
-        sizes = tuple(map(len, parts))  # type: ignore[assignment]  # six of them
-    return sha256(
-        _HEAD.pack(b"TGA1", KIND_CODES[note.kind], at_ms, *sizes, salt) + content, usedforsecurity=True
-    ).digest()
+        head = _HEAD.pack(b"TGA1", kind, at_ms, *map(len, texts), salt)
+        return sha256(head + whole.encode("ascii")).digest()
+    parts = [each.encode("utf-8", "surrogatepass") for each in texts]
+    return sha256(_HEAD.pack(b"TGA1", kind, at_ms, *map(len, parts), salt) + b"".join(parts)).digest()
 
 
 def link(previous: bytes, seq: int, entry_digest: bytes) -> bytes:

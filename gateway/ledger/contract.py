@@ -24,6 +24,7 @@ from gateway.events.model import AuditKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from gateway.events.model import AuditNote, Binding, Claim
 
@@ -178,6 +179,9 @@ class Ledger(Protocol):
 
     def refresh(self) -> None:
         """Notice what other processes erased or imported since the last time: to be called every second by who serves."""
+
+    def still(self) -> AbstractContextManager[None]:
+        """Read one unchanging state within the block, whatever other processes write meanwhile. Raises `LedgerUnavailable`."""
 
     async def close(self) -> None:
         """Finish what is under way and close the store."""

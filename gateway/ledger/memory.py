@@ -6,19 +6,21 @@ ledgers that do, and forgets everything when it goes.
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
 from gateway.events.model import UNBOUND, AuditNote, Binding
-from gateway.ledger.chain import FIRST_CHAIN, SALT_BYTES, digest, link
+from gateway.ledger.chain import FIRST_CHAIN, KIND_CODES, SALT_BYTES, digest, link
 from gateway.ledger.contract import AuditEntry, BoundUid, Erasure, LedgerStats, LedgerUnavailable
 from gateway.ledger.repeats import Repeats
 from gateway.ledger.rules import ERASED, judge, owns
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from gateway.events.model import Claim
 
@@ -160,6 +162,10 @@ class MemoryLedger:
         """Do nothing: no other process can write here."""
         self._refuse_when_closed()
 
+    def still(self) -> AbstractContextManager[None]:
+        """Do nothing: no other process can write here."""
+        return contextlib.nullcontext()
+
     async def close(self) -> None:
         """Refuse everything from now on."""
         self._is_closed = True
@@ -174,7 +180,8 @@ class MemoryLedger:
             return Binding(row.cid, is_new=True)
         key = (row.portal_id, row.uid)
         self._bound[key] = BoundUid(*key, "", row.erased_ms, row.erased_ms, row.reason)
-        self._empty(lambda entry: (entry.portal_id, entry.uid) == key)
+        if held.cid is not None:
+            self._empty(lambda entry: (entry.portal_id, entry.uid) == key)
         self._write(
             AuditNote(kind="import", portal_id=key[0], uid=key[1], other="erased", note=row.reason), now_ms
         )
@@ -199,7 +206,17 @@ class MemoryLedger:
         salt = secrets.token_bytes(SALT_BYTES)
         seq = len(self._log) + 1
         previous = bytes.fromhex(self._log[-1].chain) if self._log else FIRST_CHAIN
-        made = digest(note, now_ms, salt)
+        made = digest(
+            KIND_CODES[note.kind],
+            now_ms,
+            salt,
+            note.portal_id,
+            note.uid,
+            note.cid,
+            note.other,
+            note.note,
+            note.event_id,
+        )
         self._log.append(
             AuditEntry(
                 seq=seq,

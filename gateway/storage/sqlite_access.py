@@ -22,7 +22,7 @@ from gateway.storage.sqlite_file import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from gateway.storage.sqlite_file import FileKind
@@ -63,6 +63,17 @@ class SqliteWriter:
             raise unavailable(self._path, self._kind, error) from error
         return results[-1]
 
+    def empty_log(self) -> None:
+        """Write the log back into the file and cut it to nothing, so that what was overwritten is in neither.
+
+        Waits for readers and writers of other processes, up to the bound. Raises `kind.unavailable`.
+        """
+
+        def attempt(connection: apsw.Connection) -> None:
+            connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+        self.run(attempt)
+
     def close(self) -> None:
         """Let go of the file for good; the last one to do so writes the log back into it. Raises `kind.unavailable`."""
         self._is_closed = True
@@ -101,6 +112,21 @@ class SqliteReader:
             )
         except apsw.Error as error:
             raise self._failed(error) from error
+
+    @contextlib.contextmanager
+    def still(self) -> Iterator[None]:
+        """Read one unchanging state of the file within the block, whatever is written meanwhile.
+
+        The log can't be emptied until the block is left, so it grows with what is written. Raises `kind.unavailable`.
+        """
+        # A transaction begins to read with its first read.
+        self.rows("BEGIN")
+        self.value("SELECT count(*) FROM sqlite_schema")
+        try:
+            yield
+        finally:
+            if self._connection is not None and self._connection.in_transaction:
+                self.rows("ROLLBACK")
 
     def close(self) -> None:
         """Let go of the file for good."""

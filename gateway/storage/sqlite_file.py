@@ -10,6 +10,8 @@ What always holds in a file that was opened here for writing:
 - ``wal_autocheckpoint``, ``cache_size``: random keys dirty a page each, many of them again and again; a log of 16 MB instead of 4
   writes a page back once for several changes (measured: a quarter less for each bind).
 - ``journal_size_limit``: the log's file gives its space back after a burst.
+- ``secure_delete=ON``, for a kind of file that asks for it: what is deleted, and the copies that moving rows between pages would leave
+  behind, is overwritten with zeros. (What stands in the log goes with `SqliteWriter.empty_log`.)
 - ``trusted_schema=OFF``: a file that somebody tampered with runs no functions with side effects from its triggers.
 - ``application_id`` names the kind of file, ``user_version`` the version of its tables. A file of another kind or of a
   newer version is refused; an older one is brought up to date, forward only, in one transaction.
@@ -41,13 +43,15 @@ _LONGEST_PAUSE_SECONDS = 0.02
 class FileKind(NamedTuple):
     """A kind of file: its name for people, its mark, its tables, and the exception that says it is not available.
 
-    `migrations[n]` is the SQL that leads from version n to n + 1. `unavailable` takes where, cause and hint.
+    `migrations[n]` is the SQL that leads from version n to n + 1. `unavailable` takes where, cause and hint. `overwrites`: what is
+    deleted in it must be gone from the disk.
     """
 
     name: str
     application_id: int
     migrations: tuple[str, ...]
     unavailable: Callable[[str, str, str], Exception]
+    overwrites: bool = False
 
 
 def open_for_writing(path: Path, kind: FileKind, patience_seconds: float) -> apsw.Connection:
@@ -150,6 +154,7 @@ def _prepare(connection: apsw.Connection, path: Path, kind: FileKind) -> None:
     connection.pragma("wal_autocheckpoint", _LOG_PAGES)
     connection.pragma("cache_size", -_CACHE_KIB)
     connection.pragma("journal_size_limit", _LOG_BYTES_KEPT)
+    connection.pragma("secure_delete", int(kind.overwrites))
     if _version(connection, path, kind) < len(kind.migrations):
         with transaction(connection):
             # Again, inside the write lock: another process may have been faster.
