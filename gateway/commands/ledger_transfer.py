@@ -139,28 +139,25 @@ def import_(  # noqa: PLR0913 -- each is an option
         fail("--report: name another file than the one that is read", code=2, as_json=json)
     settings = load(config, as_json=json)
     hint = "; what was taken stays: go on with --resume" if is_kept else ""
-    try:
-        with explained(as_json=json), _source(path) as file:
-            done = run_import(
-                settings,
-                file,
-                Plan(
-                    path if is_kept else None,
-                    chosen,
-                    report,
-                    portal_id,
-                    any_portal=any_portal,
-                    resume=resume,
-                    dry_run=dry_run,
-                    as_json=json,
-                ),
-            )
-    except WrongHeader as error:
-        fail(f"{source}: {error}", code=2, as_json=json)
-    except LedgerUnavailable as error:
-        fail(f"{error}{hint}", as_json=json)
-    except KeyboardInterrupt:
-        fail(f"interrupted{hint}", as_json=json)
+    plan = Plan(
+        path if is_kept else None,
+        chosen,
+        report,
+        portal_id,
+        any_portal=any_portal,
+        resume=resume,
+        dry_run=dry_run,
+        as_json=json,
+    )
+    with explained(as_json=json), _source(path) as file:
+        try:
+            done = run_import(settings, file, plan)
+        except WrongHeader as error:
+            fail(f"{source}: {error}", code=2, as_json=json)
+        except LedgerUnavailable as error:
+            fail(f"{error}{hint}", as_json=json)
+        except KeyboardInterrupt:
+            fail(f"interrupted{hint}", as_json=json)
     _tell(done, report, dry_run=dry_run, as_json=json)
 
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import os
 import re
-import sys
-from typing import NamedTuple
 
 import aiohttp
-import orjson
 import pytest
 
 from gateway import __version__
 from tests.builders import PORTAL_ID, PROP_ID, event
-from tests.processes import ROOT, Gateway, running_collector, running_gateway_process
+from tests.command_line import both, run
+from tests.processes import Gateway, running_collector, running_gateway_process
 
 LAN, MINH = "lan@example.com", "minh@example.com"
 LAN_CID, MINH_CID = (hashlib.md5(each.encode()).hexdigest() for each in (LAN, MINH))
@@ -23,40 +20,6 @@ UID = "1234567890123"
 NOWHERE = "http://127.0.0.1:1"
 SECOND_PROPERTY = '\n[[properties]]\nportal_id = "33167"\nprop_id = "7"\nsite = "other.example"\n'
 SAME_ID = '\n[[properties]]\nportal_id = "99"\nprop_id = "556300706"\nsite = "third.example"\n'
-
-
-class Ended(NamedTuple):
-    """A command that has ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        """The one JSON document on standard output; nothing else may stand there or on standard error."""
-        assert self.err == ""
-        return orjson.loads(self.out)
-
-
-async def run(*arguments, **environment):
-    """Run a command as a person would, in a terminal 200 columns wide, without colours."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "gateway", *map(str, arguments),
-        cwd=ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "NO_COLOR": "1", **environment},
-    )  # fmt: skip
-    try:
-        out, err = await asyncio.wait_for(process.communicate(), 30)
-    except TimeoutError:
-        process.kill()
-        raise
-    return Ended(process.returncode, out.decode(), err.decode())
-
-
-async def both(*arguments):
-    """Run a command as text and with `--json`."""
-    return await asyncio.gather(run(*arguments), run(*arguments, "--json"))
 
 
 @pytest.fixture
@@ -284,10 +247,63 @@ HELP = {
     ),
     ("check",): ("whether the settings can be used", "--config", "--json"),
     ("snippet",): ("paste into the <head>", "--prop-id", "--portal-id", "--url", "--json"),
-    ("ledger",): ("show", "who is bound to whom"),
-    ("ledger", "show"): ("which UIDs a CID has", "UID|CID", "--portal-id", "--config", "--json"),
+    ("ledger",): ("show", "who is bound to whom", "list", "stats", "export", "import", "erase", "audit"),
+    ("ledger", "show"): ("which UIDs a CID has", "UID|CID", "--portal-id", "--config", "--json", "Example:"),
+    ("ledger", "list"): ("a page at a time", "--portal-id", "--limit", "--after", "--json", "Example:"),
+    ("ledger", "stats"): ("how large the ledger is", "--json", "Example:"),
+    ("ledger", "export"): (
+        "CSV or JSONL",
+        "--format",
+        "--output",
+        "--portal-id",
+        "--resume",
+        "--json",
+        "Example:",
+    ),
+    ("ledger", "import"): (
+        "never overwrites",
+        "FILE|-",
+        "--format",
+        "--report",
+        "--portal-id",
+        "--any-portal",
+        "--resume",
+        "--dry-run",
+        "--json",
+        "Example:",
+    ),
+    ("ledger", "erase"): (
+        "Forget a customer",
+        "--cid",
+        "--uid",
+        "--reason",
+        "--portal-id",
+        "--yes",
+        "--json",
+        "Example:",
+    ),
+    ("ledger", "audit"): (
+        "newest last",
+        "--uid",
+        "--cid",
+        "--kind",
+        "--portal-id",
+        "--after",
+        "--limit",
+        "--follow",
+        "--json",
+        "Example:",
+    ),
     ("quarantine",): ("list", "wait for a person"),
-    ("quarantine", "list"): ("why it waits", "--reason", "--uid", "--portal-id", "--limit", "--json"),
+    ("quarantine", "list"): (
+        "why it waits",
+        "--reason",
+        "--uid",
+        "--portal-id",
+        "--limit",
+        "--json",
+        "Example:",
+    ),
 }
 
 
