@@ -164,7 +164,13 @@ def snippet(
     property_ = _chosen(loaded, prop_id, portal_id, as_json=json)
     base = url or loaded.server.public_url or f"https://track.{property_.site}"
     try:
-        text = make_snippet(base.rstrip("/"), property_.portal_id, property_.prop_id, site=property_.site)
+        text = make_snippet(
+            base.rstrip("/"),
+            property_.portal_id,
+            property_.prop_id,
+            site=property_.site,
+            cookie_name=loaded.cookies.name,
+        )
     except ValueError as error:
         source = "--url" if url else "server.public_url"
         fail(f"{source}: {str(error).removeprefix('base_url: ')}", code=2, as_json=json)

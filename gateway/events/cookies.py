@@ -170,7 +170,9 @@ def next_uid(
     if not may_set or (is_link and (reset is None or not has)):
         return None
     if reset is not None:
-        return reset.new if not has or has in {reset.new, reset.old, uid} else None
+        # A page that signs out with no UID in sight means whoever the twin remembers.
+        may_end = not has or visitor.is_restored or has in {reset.new, reset.old, uid}
+        return reset.new if may_end else None
     return uid if not has or has == uid or (replaced and has == replaced) else None
 
 

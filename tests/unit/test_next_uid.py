@@ -123,3 +123,8 @@ def test_a_reset_that_says_nothing_is_a_reset(extra):
 def test_other_events_are_no_reset(fields):
     """Only `user` / `reset_anonymous_id` is."""
     assert reset_of(fields, usable, lambda: FRESH) is None
+
+
+def test_a_logout_ends_the_uid_that_only_the_signed_cookie_remembers():
+    """A browser that forgot its UID and signs out at once can't name the old one; it starts as a stranger all the same."""
+    assert after(RESTORED, OTHER, reset=Reset(OTHER, FRESH)) == FRESH
