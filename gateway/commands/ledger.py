@@ -12,6 +12,7 @@ from rich.markup import escape
 from gateway.commands.ledger_audit import audit
 from gateway.commands.ledger_erase import erase
 from gateway.commands.ledger_transfer import export, import_
+from gateway.commands.ledger_verify import verify
 from gateway.commands.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -95,8 +96,12 @@ def list_rows(
         )
     path = store(config, "ledger", as_json=json)
     with explained(as_json=json):
-        rows = opened(path).export(portal_id or None, after=(after_portal, after_uid) if after else None)
-        page = list(itertools.islice(rows, limit + 1))
+        ledger = opened(path)
+        try:
+            rows = ledger.export(portal_id or None, after=(after_portal, after_uid) if after else None)
+            page = list(itertools.islice(rows, limit + 1))
+        except ValueError:
+            fail("--after: the ledger knows no such portal", code=2, as_json=json)
     shown, is_last = page[:limit], len(page) <= limit
     next_ = None if is_last else f"{shown[-1].portal_id}:{shown[-1].uid}"
     if json:
@@ -141,6 +146,7 @@ def stats(*, config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) ->
 
 ledger_app.command("export")(export)
 ledger_app.command("import")(import_)
+ledger_app.command("verify")(verify)
 ledger_app.command("erase")(erase)
 ledger_app.command("audit")(audit)
 
