@@ -17,7 +17,7 @@ from gateway.sdk import snippet
 
 _CONFLICT = {
     "quarantine": "The gateway holds the event instead.",
-    "new_uid": "The gateway gives the second person a UID of her own instead.",
+    "new_uid": "The gateway gives the second person a UID of their own instead.",
     "strip": "The gateway sends the event on as nobody's instead.",
 }
 _ASSETS = ("theme.css", "shop.css", "wire.css", "values.js", "wiretap.js", "wire.js", "shop.js", "goods.js")
