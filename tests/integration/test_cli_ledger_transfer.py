@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import hashlib
+import os
+import pty
+import re
+import signal
 import sys
 
 import aiohttp
@@ -38,6 +43,17 @@ def living(number, customer=None, at=AT) -> str:
 def new_gateway(folder) -> Gateway:
     folder.mkdir()
     return Gateway(folder, NOWHERE)
+
+
+def read_terminal(master) -> str:
+    """Give all that is written to a terminal until its last writer has gone."""
+    text = b""
+    # At its end a pseudo-terminal gives an error, not an empty read.
+    with contextlib.suppress(OSError):
+        while chunk := os.read(master, 65_536):
+            text += chunk
+    os.close(master)
+    return text.decode()
 
 
 @pytest.fixture
@@ -273,6 +289,35 @@ async def test_an_import_that_was_killed_goes_on_to_the_same_ledger(tmp_path, sh
     assert 1 == (await run("ledger", "import", copy, "--config", other.config)).code
     assert await exported(other) == await exported(shop)
     assert (tmp_path / "copy.csv.report.csv").read_text() == (tmp_path / "rows.csv.report.csv").read_text()
+
+
+async def test_an_import_that_is_interrupted_says_how_to_go_on(tmp_path, shop):
+    """Ctrl-C ends it between two batches, with a sentence and exit code 1; on a terminal a bar showed how far it was."""
+    source, place = tmp_path / "rows.csv", tmp_path / "rows.csv.progress"
+    source.write_text(HEAD + "".join(living(number) for number in range(60_000)))
+    master, slave = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", "ledger", "import", str(source), "--config", str(shop.config),
+        cwd=ROOT, env=environment(TERM="xterm"), stdout=asyncio.subprocess.DEVNULL, stderr=slave,
+    )  # fmt: skip
+    os.close(slave)
+    said = asyncio.create_task(asyncio.to_thread(read_terminal, master))
+
+    async def is_under_way() -> bool:
+        return place.exists()
+
+    await until(is_under_way, "a batch is in the ledger")
+    process.send_signal(signal.SIGINT)
+
+    assert 1 == await asyncio.wait_for(process.wait(), 30)
+    text = await asyncio.wait_for(said, 30)
+    assert "importing" in text
+    assert re.search(r"[0-9,]+ rows", text)
+    assert "interrupted; what was taken stays: go on with --resume" in text
+    assert "Traceback" not in text
+    taken = orjson.loads(place.read_bytes())["counts"]["taken"]
+    end = await run("ledger", "import", source, "--config", shop.config, "--resume", "--json")
+    assert (0, 60_000, True) == (end.code, end.json["taken"] + end.json["known"], taken >= 2_000)
 
 
 async def test_rows_come_in_while_a_gateway_serves(tmp_path):
