@@ -18,7 +18,7 @@ from benchmarks.steps import EVENTS, Bench, Step, part
 from gateway.delivery.client import CollectorClient
 from gateway.delivery.forwarder import Forwarder
 from gateway.delivery.target import Target
-from gateway.events.model import Binding, Claim, Record, Reply
+from gateway.events.model import Claim, Record, Reply
 from gateway.events.outcome import Outcome, Reason
 from gateway.ledger.sqlite import open_sqlite_ledger
 from gateway.quarantine.dead_letters import QuarantineDeadLetters
@@ -99,14 +99,15 @@ async def ledger_steps(bench: Bench, folder: Path) -> list[Step]:
     async def mix() -> int:
         for claim in claims:
             if claim.cid is None:
-                Binding(ledger.lookup(claim.portal_id, claim.uid))
+                ledger.known(claim)
             else:
                 await ledger.bind([claim], 0)
         return len(claims)
 
     async def bind_new() -> int:
         fresh = [
-            Claim(_PORTAL, str(rng.getrandbits(62)), f"{rng.getrandbits(128):032x}") for _ in range(EVENTS)
+            Claim(portal_id=_PORTAL, uid=str(rng.getrandbits(62)), cid=f"{rng.getrandbits(128):032x}")
+            for _ in range(EVENTS)
         ]
         await _at_once(fresh, lambda claim: ledger.bind([claim], 0))
         return EVENTS

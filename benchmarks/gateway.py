@@ -17,7 +17,7 @@ import msgspec
 import orjson
 
 from benchmarks.machine import CannotMeasure, pinned
-from benchmarks.traffic import ORIGIN, PORTAL_ID, PROP_ID, SITE
+from benchmarks.traffic import COOKIE_KEY, ORIGIN, PORTAL_ID, PROP_ID, SITE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,6 +43,9 @@ url = "http://127.0.0.1:{sink_port}/event"
 [logging]
 format = "json"
 file = "{folder}/gateway.log"
+
+[cookies]
+keys = ["{cookie_key}"]
 
 [[properties]]
 portal_id = "{portal_id}"
@@ -134,7 +137,13 @@ def running_gateway(
     config, log = folder / "gateway.toml", folder / "gateway.log"
     config.write_text(
         _CONFIG.format(
-            folder=folder, sink_port=sink_port, portal_id=PORTAL_ID, prop_id=PROP_ID, site=SITE, origin=ORIGIN
+            folder=folder,
+            sink_port=sink_port,
+            cookie_key=COOKIE_KEY,
+            portal_id=PORTAL_ID,
+            prop_id=PROP_ID,
+            site=SITE,
+            origin=ORIGIN,
         ),
         encoding="utf-8",
     )

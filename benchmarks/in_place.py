@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from benchmarks.traffic import ORIGIN, PORTAL_ID, PROP_ID, SITE
+from benchmarks.traffic import COOKIE_KEY, ORIGIN, PORTAL_ID, PROP_ID, SITE
 from gateway import settings
 from gateway.app import running_gateway
 from gateway.delivery.target import Target
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 _TIMED: tuple[tuple[str, type, str], ...] = (
     ("prepare", Pipeline, "prepare"),
     ("decide", Pipeline, "decide"),
-    ("ledger", SqliteLedger, "lookup"),
+    ("ledger", SqliteLedger, "known"),
     ("append", SegmentSpool, "append"),
     ("acknowledge", SegmentSpool, "acknowledge"),
     ("journal", Journal, "decided"),
@@ -67,6 +67,7 @@ async def measure_in_place(folder: Path, wrk: Wrk, sink_port: int, seconds: int)
         admin=settings.Admin(port=0),
         collector=settings.Collector(url=f"http://127.0.0.1:{sink_port}/event"),
         logging=settings.Logging(format="json", file=str(folder / "in-place.log")),
+        cookies=settings.Cookies(keys=(COOKIE_KEY,)),
         properties=(property_,),
     )
     log = open_log(loaded.logging)

@@ -15,7 +15,7 @@ import msgspec
 import orjson
 
 from benchmarks.stopwatch import Stopwatch
-from benchmarks.traffic import ORIGIN, PORTAL_ID, PROP_ID, SITE, make_hits
+from benchmarks.traffic import COOKIE_KEY, ORIGIN, PORTAL_ID, PROP_ID, SITE, make_hits
 from gateway import settings
 from gateway.events.enrichment import Enricher
 from gateway.events.identity import Identities
@@ -53,7 +53,9 @@ class Bench:
         self.watch = Stopwatch(repeats)
         property_ = settings.Property(portal_id=PORTAL_ID, prop_id=PROP_ID, site=SITE, origins=(ORIGIN,))
         # The environment is not asked: it may hold the settings of this machine's own gateway.
-        self.settings = settings.Settings.model_construct(properties=(property_,))
+        self.settings = settings.Settings.model_construct(
+            properties=(property_,), cookies=settings.Cookies(keys=(COOKIE_KEY,))
+        )
         self.pipeline = Pipeline(self.settings)
         hits = make_hits(uids)
         self.mix = hits[:EVENTS]

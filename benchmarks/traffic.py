@@ -1,6 +1,6 @@
 """A shop's traffic, made up but shaped like the real one: what our script sends from pages, byte for byte.
 
-What always holds: the same arguments give the same traffic; each visitor has an address, a phone number and a user agent of
+What always holds: the same arguments give the same traffic, but for the time in the signed cookies; each visitor has an address, a phone number and a user agent of
 their own and keeps them, so no two events ever contradict each other and every event is acceptable. Request ids are not part
 of it: whoever replays the traffic adds a fresh one to each request.
 """
@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import hashlib
 import random
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
 
+from gateway.events.keyring import Keyring
 from gateway.events.model import Head, Request
+from gateway.events.twin import TwinSigner
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +29,7 @@ TRACK_HOST = f"track.{SITE}"
 ORIGIN = f"https://www.{SITE}"
 QUERY = f"portal_id={PORTAL_ID}&prop_id={PROP_ID}&resp_type=json&format=json&request_id="
 SIGN_IN_SHARE = 0.1
+COOKIE_KEY = "bench:0123456789abcdef0123456789abcdef"
 _EVENTS_A_VISITOR = 4
 _CONTENT_TYPE = "text/plain;charset=UTF-8"
 
@@ -82,6 +86,7 @@ class Visitor(NamedTuple):
     email: str
     phone: str
     cid: str
+    twin: str
 
 
 class Hit(NamedTuple):
@@ -138,7 +143,8 @@ class Hit(NamedTuple):
 def make_hits(uids: int, seed: int = 365) -> list[Hit]:
     """Give four requests for each of `uids` visitors, shuffled: page and product views, and one sign-in in ten."""
     rng = random.Random(seed)
-    visitors = [_visitor(rng, number) for number in range(uids)]
+    signer = TwinSigner(Keyring([COOKIE_KEY]))
+    visitors = [_visitor(rng, number, signer) for number in range(uids)]
     hits = [_hit(rng, visitor) for visitor in visitors for _ in range(_EVENTS_A_VISITOR)]
     rng.shuffle(hits)
     return hits
@@ -154,21 +160,24 @@ def write_hits(hits: list[Hit], path: Path, *, is_lean: bool = False) -> None:
             file.write(tail)
 
 
-def _visitor(rng: random.Random, number: int) -> Visitor:
+def _visitor(rng: random.Random, number: int, signer: TwinSigner) -> Visitor:
     local = f"{rng.choice(('minh', 'thu.ha', 'quocbao', 'tung', 'lan+shop', 'phuoc_h'))}{number}"
     email = f"{local}@{rng.choice(_DOMAINS)}"
     typed = rng.choice((email, email.capitalize(), f" {email}"))
     # The number's digits are the visitor's own number, so that nobody shares a phone.
     digits = f"{rng.choice(_PHONE_PREFIXES)}{number:07d}"
     phone = rng.choice((digits, f"+84{digits[1:]}", f"{digits[:4]} {digits[4:7]} {digits[7:]}"))
+    uid = str(rng.getrandbits(62) | 1 << 61)
     return Visitor(
-        uid=str(rng.getrandbits(62) | 1 << 61),
+        uid=uid,
         session=str(rng.getrandbits(62) | 1 << 61),
         user_agent=rng.choice(USER_AGENTS),
         name=f"{rng.choice(_SURNAMES)} {rng.choice(_NAMES)}",
         email=typed,
         phone=phone,
         cid=hashlib.md5(email.encode(), usedforsecurity=False).hexdigest(),
+        # Somebody who was here an hour ago, as most are: the cookies need no renewal.
+        twin=signer.sign(SITE, uid, int(time.time()) - 3_600),
     )
 
 
@@ -208,7 +217,7 @@ def _hit(rng: random.Random, visitor: Visitor) -> Hit:
     moment = 1_790_000_000_000 + rng.randrange(10**9)
     view = {"time": moment, "sid": visitor.session, "page_view_order": 3, "utime": moment, "duration": 95_000}
     cookie = (
-        f"_ga=GA1.1.{rng.randrange(10**9)}.1790000000; _asm_uid={visitor.uid}; _asm_visitor_type=r; "
+        f"_ga=GA1.1.{rng.randrange(10**9)}.1790000000; _asm_uid={visitor.uid}; _asm_uid_s={visitor.twin}; _asm_visitor_type=r; "
         f"_asm_ss_view={quote(orjson.dumps(view), safe='')}"
     )
     return Hit(visitor.user_agent, cookie, orjson.dumps(fields), is_sign_in)
