@@ -47,8 +47,8 @@ class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the audit log, in the words of `AuditNote`.
 
     `seq` counts from 1 without gaps. `is_erased`: what named the person was taken out since, and `digest` is all that is left of it; then
-    `cid`, `other`, `note` and `salt` are empty. `digest` covers what happened and the `salt`, `chain` this entry and all before it
-    (all lower-case hex); as long as the entry is not erased, `digest` is computed from what the store holds now.
+    `cid`, `other`, `note` and `salt` are empty. `digest` covers these four, `chain` this entry and all before it (all lower-case hex);
+    as long as the entry is not erased, `digest` is computed from what the store holds now.
 
     In an `erase` entry `other` is empty where the UID became a tombstone, and `entries` where only entries of the log were emptied
     (those in which its UID was claimed for a forgotten customer, or that came after its erasure). An `import` entry whose `other`

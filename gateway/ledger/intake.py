@@ -76,9 +76,8 @@ class Intake:
         portal = self._portals[portal_id]
         salt = self._salt()
         self._seq += 1
-        self._chain = link(
-            self._chain, self._seq, digest(1, at_ms, salt, portal_id, uid, cid, "", "", event_id)
-        )
+        made = digest(salt, cid, "", "")
+        self._chain = link(self._chain, self._seq, 1, at_ms, portal_id, uid, event_id, made)
         event = encode_key(event_id) if event_id else None
         self._rows.append(
             (OP_BIND, self._seq, at_ms, 1, portal, encode_key(uid), encode_key(cid), None, None, event, salt, self._chain)
@@ -90,10 +89,8 @@ class Intake:
         kind = KIND_CODES[note.kind]
         salt = self._salt()
         self._seq += 1
-        made = digest(
-            kind, at_ms, salt, note.portal_id, note.uid, note.cid, note.other, note.note, note.event_id
-        )
-        self._chain = link(self._chain, self._seq, made)
+        made = digest(salt, note.cid, note.other, note.note)
+        self._chain = link(self._chain, self._seq, kind, at_ms, note.portal_id, note.uid, note.event_id, made)
         texts = [
             encode_key(text) if text else None for text in (note.cid, note.other, note.note, note.event_id)
         ]

@@ -206,17 +206,9 @@ class MemoryLedger:
         salt = secrets.token_bytes(SALT_BYTES)
         seq = len(self._log) + 1
         previous = bytes.fromhex(self._log[-1].chain) if self._log else FIRST_CHAIN
-        made = digest(
-            KIND_CODES[note.kind],
-            now_ms,
-            salt,
-            note.portal_id,
-            note.uid,
-            note.cid,
-            note.other,
-            note.note,
-            note.event_id,
-        )
+        made = digest(salt, note.cid, note.other, note.note)
+        kind = KIND_CODES[note.kind]
+        chain = link(previous, seq, kind, now_ms, note.portal_id, note.uid, note.event_id, made)
         self._log.append(
             AuditEntry(
                 seq=seq,
@@ -230,7 +222,7 @@ class MemoryLedger:
                 event_id=note.event_id,
                 is_erased=False,
                 digest=made.hex(),
-                chain=link(previous, seq, made).hex(),
+                chain=chain.hex(),
                 salt=salt.hex(),
             )
         )

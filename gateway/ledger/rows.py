@@ -5,7 +5,6 @@ Each page is a statement of its own that is read to its end, so that a slow read
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.ledger.binder import PORTAL
@@ -90,17 +89,17 @@ def entry(row: _Row) -> AuditEntry:
     """Give the record of a row of `audit`, whose columns are those of the table, the portal as its text."""
     seq, at_ms, kind, portal_id, *keys, salt, stored, chain = row
     try:
-        texts = [portal_id, *("" if key is None else decode_key(key) for key in keys)]
-        made = stored if salt is None else digest(kind, at_ms, salt, *texts)
-    except (ValueError, struct.error):
+        texts = ["" if key is None else decode_key(key) for key in keys]
+        made = stored if salt is None else digest(salt, *texts[1:4])
+    except ValueError:
         # Somebody changed the bytes so that they are no id any more: what it says now is shown, and fits no chain.
-        texts = [portal_id, *("" if key is None else key.hex() for key in keys)]
+        texts = ["" if key is None else key.hex() for key in keys]
         made = bytes(32)
-    _, uid, cid, other, note, event_id = texts
+    uid, cid, other, note, event_id = texts
     return AuditEntry(
         seq=seq,
         at_ms=at_ms,
-        kind=KINDS.get(kind, "bind"),
+        kind=KINDS[kind],
         portal_id=portal_id,
         uid=uid,
         cid=cid,

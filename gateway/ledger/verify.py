@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.ledger.chain import FIRST_CHAIN, link
+from gateway.ledger.chain import FIRST_CHAIN, follow
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,6 +30,9 @@ _DRAWERS = 1 << 16
 _MOST_PROBLEMS = 20
 _MOST_DRAWERS_OPENED = 64
 _PROGRESS_EVERY = 10_000
+
+# A broken chain goes before what may follow from it, and that before what is about no entry.
+_BROKEN, _ODD, _NO_ENTRY = range(3)
 
 _Fact = tuple[str, str, str]
 """Portal, UID, and either `_STONE` or `=` with the CID."""
@@ -44,9 +47,10 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True, kw_only=True):
-    """What a check found: how much was looked at, the head of the chain to write down, and the problems, first ones first.
+    """What a check found: how much was looked at, the head of the chain to write down, and the problems.
 
-    At most 20 problems are named. `head` is (seq, chain hash in hex) of the last entry.
+    At most 20 problems are named: first where the chain is broken, then what entries say that does not hold, then what no entry
+    tells; each by entry. `head` is (seq, chain hash in hex) of the last entry.
     """
 
     entries: int
@@ -62,7 +66,7 @@ class Verification(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def first_broken(self) -> Problem | None:
-        """The problem of the lowest entry, if an entry is broken."""
+        """The first problem that is about an entry, if there is one."""
         return next((problem for problem in self.problems if problem.seq), None)
 
 
@@ -97,16 +101,15 @@ class _Check:
         self._key = secrets.token_bytes(32)
         self._told = [0] * _DRAWERS
         self._held = [0] * _DRAWERS
-        self._problems: list[Problem] = []
+        self._problems: list[tuple[int, Problem]] = []
         self._done = 0
 
     def run(self) -> Verification:
         head = self._walk()
         rows, erased = self._compare()
-        self._problems.sort(key=lambda problem: (not problem.seq, problem.seq))
-        return Verification(
-            entries=head[0], rows=rows, erased=erased, head=head, problems=self._problems[:_MOST_PROBLEMS]
-        )
+        self._sort()
+        problems = [problem for _, problem in self._problems]
+        return Verification(entries=head[0], rows=rows, erased=erased, head=head, problems=problems)
 
     def _walk(self) -> tuple[int, str]:
         """Follow the chain, and add up what it tells; give its head."""
@@ -115,10 +118,10 @@ class _Check:
         suspect: tuple[AuditEntry, bytes] | None = None
         emptied: dict[tuple[str, str], tuple[int, bool]] = {}
         for entry in self._ledger.audit():
-            digest, chain = bytes.fromhex(entry.digest), bytes.fromhex(entry.chain)
-            right = link(previous, entry.seq, digest)
+            chain = bytes.fromhex(entry.chain)
+            right = follow(previous, entry)
             if suspect is not None:
-                self._explain(*suspect, entry, digest)
+                self._explain(*suspect, entry)
                 suspect = None
             if entry.seq != seq + 1:
                 # What stood before this entry is not known, so its own hash can't be checked.
@@ -137,24 +140,20 @@ class _Check:
                 seq + 1, f"is missing: the log reached to {self._expected_head[0]} when it was seen before"
             )
         for where, _ in emptied.values():
-            self._problem(where, "was emptied, but no erasure of its UID stands behind it")
+            self._problem(where, "was emptied, but no erasure of its UID stands behind it", _ODD)
         head = (seq, previous.hex() if seq else "")
         if head != (self._stats.audit_entries, self._stats.audit_head):
-            self._problem(seq, "is the last one, which is not what the ledger says of its log")
+            self._problem(seq, "is the last one, which is not what the ledger says of its log", _ODD)
         return head
 
-    def _explain(self, entry: AuditEntry, right: bytes, following: AuditEntry, digest: bytes) -> None:
-        if link(right, following.seq, digest).hex() == following.chain:
-            self._problem(
-                entry.seq, "was changed: its chain hash is not the one that the next entry was chained to"
-            )
-        elif link(bytes.fromhex(entry.chain), following.seq, digest).hex() == following.chain:
-            self._problem(entry.seq, "was changed: its hash does not follow from what it says")
+    def _explain(self, entry: AuditEntry, right: bytes, following: AuditEntry) -> None:
+        if follow(right, following).hex() == following.chain:
+            what = "was changed: its chain hash is not the one that the next entry was chained to"
+        elif follow(bytes.fromhex(entry.chain), following).hex() == following.chain:
+            what = "was changed: its hash does not follow from what it says"
         else:
-            self._problem(
-                entry.seq,
-                "does not follow the entry before it, nor the next one it: entries were moved or made up",
-            )
+            what = "does not follow the entry before it, nor the next one it: entries were changed, moved or made up"
+        self._problem(entry.seq, what)
 
     def _hold_against_head(self, chain: str) -> None:
         assert self._expected_head is not None
@@ -190,7 +189,9 @@ class _Check:
             self._put(self._held, _held(row))
             self._tick()
         if dict(living) != self._stats.portals or erased != self._stats.erased:
-            self._problem(0, "the ledger's own counts of bindings and tombstones are not what it holds")
+            self._problem(
+                0, "the ledger's own counts of bindings and tombstones are not what it holds", _NO_ENTRY
+            )
         differing = [drawer for drawer in range(_DRAWERS) if self._told[drawer] != self._held[drawer]]
         if differing:
             self._open(set(differing[:_MOST_DRAWERS_OPENED]))
@@ -200,6 +201,7 @@ class _Check:
         """Look at the facts of drawers whose sums differ, one by one."""
         told: dict[_Fact, int] = {}
         times: Counter[_Fact] = Counter()
+        held: set[_Fact] = set()
         for entry in self._ledger.audit():
             fact = None if entry.is_erased else _told(entry)
             if fact is not None and self._hash(fact)[0] in drawers:
@@ -210,22 +212,21 @@ class _Check:
             if self._hash(fact)[0] not in drawers:
                 continue
             if fact in told:
-                times[fact] -= 1
+                held.add(fact)
             else:
                 what = "erased" if row.erased_ms is not None else "bound"
-                self._problem(
-                    0, f"UID {row.uid} of portal {row.portal_id} is {what} as no entry of the log tells"
-                )
-        for fact, left in times.items():
-            if left:
+                text = f"UID {row.uid} of portal {row.portal_id} is {what} as no entry of the log tells"
+                self._problem(0, text, _NO_ENTRY)
+        for fact, count in times.items():
+            if fact not in held:
                 what = (
                     "an erasure, but its UID has no tombstone"
                     if fact[2] == _STONE
                     else "a binding that does not hold"
                 )
-                self._problem(
-                    told[fact], f"tells of {what}" if left == 1 else "tells what another entry tells again"
-                )
+                self._problem(told[fact], f"tells of {what}", _ODD)
+            elif count > 1:
+                self._problem(told[fact], "tells what another entry tells again", _ODD)
 
     def _hash(self, fact: _Fact) -> tuple[int, int]:
         # Lengths in front: no two facts are the same bytes.
@@ -237,11 +238,14 @@ class _Check:
         drawer, number = self._hash(fact)
         drawers[drawer] += number
 
-    def _problem(self, seq: int, what: str) -> None:
-        self._problems.append(Problem(seq, what))
+    def _problem(self, seq: int, what: str, rank: int = _BROKEN) -> None:
+        self._problems.append((rank, Problem(seq, what)))
         if len(self._problems) > 10 * _MOST_PROBLEMS:
-            self._problems.sort(key=lambda problem: (not problem.seq, problem.seq))
-            del self._problems[_MOST_PROBLEMS:]
+            self._sort()
+
+    def _sort(self) -> None:
+        self._problems.sort(key=lambda found: (found[0], found[1].seq))
+        del self._problems[_MOST_PROBLEMS:]
 
     def _tick(self) -> None:
         self._done += 1

@@ -764,9 +764,11 @@ async def test_entries_are_numbered_and_chained(ledger):
     assert [entry.seq for entry in entries] == list(range(1, 8))
     previous = FIRST_CHAIN
     for entry in entries:
-        texts = (entry.portal_id, entry.uid, entry.cid, entry.other, entry.note, entry.event_id)
-        made = digest(KIND_CODES[entry.kind], entry.at_ms, bytes.fromhex(entry.salt), *texts)
-        previous = link(previous, entry.seq, made)
+        made = digest(bytes.fromhex(entry.salt), entry.cid, entry.other, entry.note)
+        kind = KIND_CODES[entry.kind]
+        previous = link(
+            previous, entry.seq, kind, entry.at_ms, entry.portal_id, entry.uid, entry.event_id, made
+        )
         assert (made.hex(), previous.hex()) == (entry.digest, entry.chain)
     assert ledger.stats().audit_head == entries[-1].chain
     assert len({entry.salt for entry in entries}) == 7
