@@ -19,7 +19,7 @@ from gateway.events.identity import Identities, Repair
 from gateway.events.keyring import Keyring
 from gateway.events.model import QuarantineEntry, Record
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
-from gateway.events.places import attach
+from gateway.events.places import attach, replace_uid
 from gateway.events.ppid import PpidDesk
 from gateway.events.screening import Properties, envelope_problem
 from gateway.events.shapes import Shapes
@@ -260,9 +260,10 @@ class Pipeline:
             uid = ""
         else:
             before_id, behind_id = scope.before_id, scope.behind_id
+            if pending.came_with:
+                replace_uid(fields, pending.came_with, uid, is_erased=pending.cause == "erased")
             fields["uid"] = uid
-            if fields.setdefault("aid", uid) == pending.came_with:
-                fields["aid"] = uid
+            fields.setdefault("aid", uid)
             if cid:
                 attach(fields, cid)
         self._enricher.enrich(

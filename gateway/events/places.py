@@ -87,6 +87,22 @@ def attach(fields: JsonObject, cid: str) -> None:
             customer["customer_id"] = cid
 
 
+def replace_uid(fields: JsonObject, old: str, new: str, *, is_erased: bool) -> None:
+    """Write another UID where the one that an event came with stands besides `uid`; of an erased one nothing may be left.
+
+    The session of an erased UID goes too: it would lead from the new UID to the old one.
+    """
+    if fields.get("aid") == old:
+        fields["aid"] = new
+    if not is_erased:
+        return
+    fields.pop("sid", None)
+    extra = fields.get("extra")
+    if isinstance(extra, dict):
+        for name in [name for name, value in extra.items() if value == old]:
+            del extra[name]
+
+
 def strip(fields: JsonObject, is_identity: Callable[[str], bool]) -> None:
     """Take every identity out of an event: ids, customers, the identify block, and fields that `is_identity` names.
 

@@ -148,8 +148,10 @@ def _ids(prepared: Prepared, verdict: Verdict, fields: dict[str, Any]) -> None:
         # Somebody may be trying; or a key was taken out of cookies.keys too early.
         fields["twin"] = twin.value
     if verdict.came_with:
-        fields["uid_came_with"] = verdict.came_with
         fields["uid_replaced"] = verdict.cause
+        if verdict.cause != "erased":
+            # Nothing leads from an erased UID to the one that comes after it.
+            fields["uid_came_with"] = verdict.came_with
 
 
 def _identity(verdict: Verdict, fields: dict[str, Any]) -> None:

@@ -155,7 +155,9 @@ async def test_an_erased_uid_is_retired_and_nothing_links_it_to_the_next():
     here = bench()
     await here.ingest.take(post(sign_in(LAN)))
     await here.ledger.erase(PORTAL_ID, cid=CID_OF[LAN], reason="asked for it", now_ms=NOW)
-    reply = await here.ingest.take(post(event(), cookie=f"_asm_uid={UID}"))
+    await here.spooled()
+    page = event(sid="session-of-lan", aid=UID, extra={"reset_uid": UID, "list": "sale"})
+    reply = await here.ingest.take(post(page, cookie=f"_asm_uid={UID}"))
     page_view = orjson.loads(reply.body)
     [again] = await take(here, post(sign_in(LAN)))
     uid = page_view["au_id"]
@@ -168,6 +170,13 @@ async def test_an_erased_uid_is_retired_and_nothing_links_it_to_the_next():
     assert CID_OF[LAN] == here.ledger.lookup(PORTAL_ID, uid).cid
     assert here.ledger.lookup(PORTAL_ID, UID).is_erased
     assert not [each for each in here.ledger.audit() if each.kind == "conflict"]
+    for record, fields in await sent(here):
+        assert UID not in f"{record}"
+        assert "session-of-lan" not in f"{record}"
+        assert uid == fields["aid"]
+    lines = here.log("event")[1:]
+    assert ["erased"] * 2 == [line["uid_replaced"] for line in lines]
+    assert UID not in str(lines)
 
 
 async def test_an_address_that_comes_with_a_second_cid_is_an_alias():
