@@ -7,6 +7,7 @@ standard output is one JSON document.
 from __future__ import annotations
 
 import difflib
+import os
 import sys
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated
@@ -41,15 +42,32 @@ app.add_typer(quarantine_app, name="quarantine")
 
 def main() -> None:
     """Run the command line."""
+    code: str | int | None = None
+    try:
+        try:
+            code = _run()
+        except SystemExit as ended:
+            code = ended.code
+        # Here, where a full disk can still be told; a reader that has enough is no error of ours.
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left in the buffer can't be written at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            sys.stderr.write(f"tracking-gateway: standard output: {error.strerror or error}\n")
+        code = 1
+    sys.exit(code)
+
+
+def _run() -> int:
     if "--json" not in sys.argv:
         app()
     try:
-        code = app(standalone_mode=False)
+        return int(app(standalone_mode=False) or 0)
     except typer.TyperException as error:
         # A wrong argument, too, is said in the form that was asked for.
         print_json({"ok": False, "error": error.format_message()})
-        code = 2
-    sys.exit(code)
+        return 2
 
 
 def _version(*, value: bool) -> None:

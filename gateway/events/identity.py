@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from gateway.events.model import JsonObject
     from gateway.settings import Identity
+    from gateway.settings_types import HashName
 
 _MAX_CID = 256
 
@@ -83,7 +84,8 @@ class Identities:
         keyring = Keyring([key.get_secret_value() for key in identity.hash_keys])
         self._is_keyed = bool(keyring)
         self._cids = Hasher(identity.cid_hash, keyring)
-        self._others = tuple(Hasher(name, keyring) for name in ("md5", "sha256") if name != identity.cid_hash)
+        hashes: tuple[HashName, ...] = ("md5", "sha256", "hmac-sha256") if keyring else ("md5", "sha256")
+        self._others = tuple(Hasher(name, keyring) for name in hashes if name != identity.cid_hash)
         self._addresses = Addresses(
             identity.default_region,
             gmail_dots=identity.gmail_dots,
@@ -233,7 +235,8 @@ class Identities:
             own = (self._cids.hash(each.normal), *self._cids.older(each.normal))
             hashes |= dict.fromkeys(own)
             if each.kind != "text":
-                hashes |= dict.fromkeys(other.hash(each.normal) for other in self._others)
+                for other in self._others:
+                    hashes |= dict.fromkeys((other.hash(each.normal), *other.older(each.normal)))
         if repair is not None and repair.wrong != "raw":
             hashes[repair.wrong] = None
         hashes.pop(cid, None)

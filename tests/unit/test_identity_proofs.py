@@ -10,7 +10,7 @@ import pytest
 from gateway.events.identity import Identities
 from gateway.events.pipeline import Pipeline
 from gateway.settings import Identity
-from tests.builders import PORTAL_ID, event, make_settings, post
+from tests.builders import event, make_settings, post
 from tests.unit.ingest_fakes import Bench
 
 EMAIL, PHONE = "lan@example.com", "+84912345678"
@@ -155,15 +155,25 @@ async def test_after_a_rotation_everybody_keeps_their_cid():
     assert results[2][1].startswith("2026:")
 
 
-async def test_keyed_hashes_after_plain_ones_leave_known_people_as_they_are():
-    """Turning `hmac-sha256` on does not split those who are known by an MD5."""
-    before = Bench()
-    await play(before, customer(email=EMAIL))
-    after = keyed(NEW_KEY)
+SWITCHES = {
+    "plain to keyed": (("md5", ()), ("hmac-sha256", (NEW_KEY,))),
+    "keyed to plain": (("hmac-sha256", (OLD_KEY,)), ("md5", (NEW_KEY, OLD_KEY))),
+    "md5 to sha256": (("md5", ()), ("sha256", ())),
+    "sha256 to md5": (("sha256", ()), ("md5", ())),
+    "plain to rotated": (("sha256", ()), ("hmac-sha256", (NEW_KEY, OLD_KEY))),
+}
+
+
+@pytest.mark.parametrize("switch", SWITCHES)
+async def test_another_hash_leaves_known_people_as_they_are(switch):
+    """Changing `cid_hash` does not split those who are known, neither on their devices nor on new ones."""
+    (first_hash, first_keys), (then_hash, then_keys) = SWITCHES[switch]
+    before = keyed(*first_keys, cid_hash=first_hash)
+    [(_, cid)] = await play(before, customer(email=EMAIL))
+    after = keyed(*then_keys, cid_hash=then_hash)
     after.ingest._ledger = before.ledger
     results = await play(after, customer(email=EMAIL), customer(OTHER_UID, email=EMAIL))
-    assert [("accepted", md5(EMAIL))] * 2 == results
-    assert PORTAL_ID
+    assert [("accepted", cid)] * 2 == results
 
 
 async def test_fields_can_be_keyed_too():
