@@ -119,10 +119,11 @@ def faults_of(path: Path, journals: Iterable[Sequence[Line]]) -> list[str]:
 
 
 class Entry(NamedTuple):
-    """An entry of the audit log: its number, kind and hashes, and the six texts in the order in which they are hashed."""
+    """An entry of the audit log: its number, kind, time, texts (portal_id, uid, cid, other, note, event_id) and hashes."""
 
     seq: int
     kind: int
+    at_ms: int
     texts: list[str]
     digest: bytes
     chain: bytes
@@ -139,6 +140,12 @@ class Entry(NamedTuple):
             self.kind == IMPORT and self.texts[3] == "erased"
         )
 
+    def link(self, previous: bytes) -> bytes:
+        """Give the chain hash that it must have behind one that has `previous`."""
+        portal_id, uid, *_, event_id = (text.encode("utf-8", "surrogatepass") for text in self.texts)
+        head = struct.pack(">QBq3I", self.seq, self.kind, self.at_ms, len(portal_id), len(uid), len(event_id))
+        return hashlib.sha256(previous + head + self.digest + portal_id + uid + event_id).digest()
+
 
 def entries(connection: sqlite3.Connection) -> Iterator[Entry]:
     """Give the entries in order; the digest of one that still has its text is computed from that."""
@@ -148,7 +155,8 @@ def entries(connection: sqlite3.Connection) -> Iterator[Entry]:
     ).fetchall()
     for seq, at_ms, kind, portal, uid, cid, other, note, event, salt, digest, chain in rows:
         texts = [portals[portal], *map(read_key, (uid, cid, other, note, event))]
-        yield Entry(seq, kind, texts, digest if salt is None else _digest(kind, at_ms, salt, texts), chain)
+        made = digest if salt is None else _digest(salt, texts[2:5])
+        yield Entry(seq, kind, at_ms, texts, made, chain)
 
 
 def _replay(connection: sqlite3.Connection) -> tuple[dict[Key, str], dict[Key, str], list[str]]:
@@ -159,7 +167,7 @@ def _replay(connection: sqlite3.Connection) -> tuple[dict[Key, str], dict[Key, s
     for entry in entries(connection):
         if entry.seq != previous + 1:
             faults.append(f"entry {entry.seq}: follows {previous}")
-        if link(chain, entry.seq, entry.digest) != entry.chain:
+        if entry.link(chain) != entry.chain:
             faults.append(f"entry {entry.seq}: the chain is broken")
         previous, chain = entry.seq, entry.chain
         if entry.is_tombstone:
@@ -173,14 +181,6 @@ def _replay(connection: sqlite3.Connection) -> tuple[dict[Key, str], dict[Key, s
     return bound, events, faults
 
 
-def _digest(kind: int, at_ms: int, salt: bytes, texts: list[str]) -> bytes:
+def _digest(salt: bytes, texts: list[str]) -> bytes:
     parts = [text.encode("utf-8", "surrogatepass") for text in texts]
-    lengths = struct.pack(">6I", *map(len, parts))
-    return hashlib.sha256(
-        b"TGA1" + struct.pack(">Bq", kind, at_ms) + lengths + salt + b"".join(parts)
-    ).digest()
-
-
-def link(previous: bytes, seq: int, digest: bytes) -> bytes:
-    """Give the chain hash of an entry behind the one that has `previous`."""
-    return hashlib.sha256(previous + struct.pack(">Q", seq) + digest).digest()
+    return hashlib.sha256(b"TGA1" + struct.pack(">3I", *map(len, parts)) + salt + b"".join(parts)).digest()

@@ -154,7 +154,7 @@ def rewritten(connection: sqlite3.Connection, cid: bytes) -> None:
     connection.execute("UPDATE audit SET cid = ? WHERE seq = 1", (cid,))
     chain = bytes(32)
     for entry in ledger_witness.entries(connection):
-        chain = ledger_witness.link(chain, entry.seq, entry.digest)
+        chain = entry.link(chain)
         connection.execute("UPDATE audit SET chain = ? WHERE seq = ?", (chain, entry.seq))
 
 
@@ -166,8 +166,7 @@ def bound_twice(connection: sqlite3.Connection, cid: bytes) -> None:
         (last + 1, cid, bytes(32)),
     )
     *_, entry = ledger_witness.entries(connection)
-    link = ledger_witness.link(chain, entry.seq, entry.digest)
-    connection.execute("UPDATE audit SET chain = ? WHERE seq = ?", (link, entry.seq))
+    connection.execute("UPDATE audit SET chain = ? WHERE seq = ?", (entry.link(chain), entry.seq))
 
 
 CHANGES = {
