@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from gateway.ledger.sqlite import open_sqlite_ledger
+from gateway.ledger.verify import verify
 
 ROOT = Path(__file__).parents[2]
 UIDS = 20_000
@@ -27,7 +28,7 @@ async def main(path, name, uids):
     async def bind(task):
         while True:
             some = [str(random.randrange(int(uids))) for _ in range(random.randrange(1, 20))]
-            bound = await ledger.bind([Claim("1", uid, f"cid-{name}-{task}") for uid in some], 1)
+            bound = await ledger.bind([Claim(portal_id="1", uid=uid, cid=f"cid-{name}-{task}", keys=(f"k{uid}",)) for uid in some], 1)
             os.write(1, "".join(f"{uid} {each.cid}\\n" for uid, each in zip(some, bound)).encode())
 
     await asyncio.gather(*(bind(task) for task in range(8)))
@@ -59,7 +60,9 @@ async def test_every_answered_binding_survives_sigkill(tmp_path):
             assert answered.setdefault(uid, cid) == cid
 
     ledger = open_sqlite_ledger(path)
-    assert {uid: ledger.lookup("1", uid) for uid in answered} == answered
+    assert {uid: ledger.lookup("1", uid).cid for uid in answered} == answered
     assert ledger.stats().rows >= len(answered)
+    # Also what was cut short: there is no binding without its entry, and no entry without its binding.
+    assert verify(ledger).problems == []
     assert len({cid.rsplit("-", 1)[0] for cid in answered.values()}) == 6
     await ledger.close()

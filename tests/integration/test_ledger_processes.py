@@ -14,6 +14,7 @@ import pytest
 
 from gateway.events.model import Claim
 from gateway.ledger.sqlite import open_sqlite_ledger
+from gateway.ledger.verify import verify
 
 ROOT = Path(__file__).parents[2]
 
@@ -34,7 +35,7 @@ async def main(path, name):
         answers = {}
         for start in range(0, 60, 3):
             some = uids[start:start + 3]
-            for uid, bound in zip(some, await ledger.bind([Claim("1", uid, cid) for uid in some], 1)):
+            for uid, bound in zip(some, await ledger.bind([Claim(portal_id="1", uid=uid, cid=cid) for uid in some], 1)):
                 answers[uid] = (bound.cid, bound.is_new)
         return answers
 
@@ -54,7 +55,7 @@ from gateway.ledger.contract import LedgerUnavailable
 if os.getuid() == 0:
     os.setuid(65534)
 path = Path(sys.argv[1])
-print(open_sqlite_ledger(path, read_only=True).lookup("1", "900"))
+print(open_sqlite_ledger(path, read_only=True).lookup("1", "900").cid)
 try:
     open_sqlite_ledger(path)
 except LedgerUnavailable as error:
@@ -86,11 +87,12 @@ async def test_processes_that_race_for_the_same_uids_agree_on_one_cid_each(tmp_p
     assert [racer.returncode for racer in racers] == [0] * 4
     assert len(told) == 20
     ledger = open_sqlite_ledger(path, read_only=True)
-    held = {str(uid): ledger.lookup("1", str(uid)) for uid in range(60)}
+    held = {str(uid): ledger.lookup("1", str(uid)).cid for uid in range(60)}
     assert [{uid: cid for uid, (cid, _) in answers.items()} for answers in told] == [held] * 20
     winners = {uid: [cid for answers in told for cid, is_new in [answers[uid]] if is_new] for uid in held}
     assert winners == {uid: [cid] for uid, cid in held.items()}
     assert ledger.stats().rows == 60
+    assert verify(ledger).problems == []
     await ledger.close()
 
 
@@ -108,7 +110,7 @@ async def test_a_ledger_can_be_read_by_somebody_who_may_not_write(folder):
     """Without a running server, a user who can neither write the file nor its directory may still look up."""
     path = folder / "ledger.db"
     ledger = open_sqlite_ledger(path)
-    await ledger.bind([Claim("1", "900", "c900")], 1)
+    await ledger.bind([Claim(portal_id="1", uid="900", cid="c900")], 1)
     await ledger.close()
     path.chmod(0o444)
     folder.chmod(0o555)
@@ -124,7 +126,7 @@ async def test_a_running_ledger_can_be_read_by_somebody_who_may_not_write(folder
     """Beside a running server, the same user sees what was bound a moment ago."""
     path = folder / "ledger.db"
     ledger = open_sqlite_ledger(path)
-    await ledger.bind([Claim("1", "900", "c900")], 1)
+    await ledger.bind([Claim(portal_id="1", uid="900", cid="c900")], 1)
 
     told, _ = start(READER, path).communicate(timeout=60)
 

@@ -17,7 +17,10 @@ LIKE_HEX = st.sampled_from([32, 40, 64]).flatmap(
 )
 LIKE_DECIMAL = st.text("0123456789+-_ \u0661\u00b2", max_size=21)
 DECIMAL = st.integers(0, 2**65).map(str)
-IDS = st.one_of(ANY_TEXT, HEX, LIKE_HEX, LIKE_DECIMAL, DECIMAL)
+UUIDS = st.uuids().map(str)
+LIKE_UUID = st.one_of(UUIDS.map(str.upper), st.text("0123456789abcdef-", min_size=36, max_size=36))
+IDS = st.one_of(ANY_TEXT, HEX, LIKE_HEX, LIKE_DECIMAL, DECIMAL, UUIDS, LIKE_UUID)
+UUID = "0190a0b1-0000-7000-8000-00000000000a"
 
 
 @given(IDS)
@@ -36,6 +39,12 @@ def test_different_texts_have_different_keys(one, other):
 def test_a_decimal_integer_takes_its_bytes_and_one(number):
     """A UID of the common kind takes nine bytes at most."""
     assert len(encode_key(str(number))) == 1 + max(1, (number.bit_length() + 7) // 8)
+
+
+@given(UUIDS)
+def test_a_uuid_takes_its_bytes_and_one(text):
+    """A device's id takes seventeen bytes."""
+    assert len(encode_key(text)) == 17
 
 
 @given(HEX)
@@ -59,6 +68,8 @@ def test_a_hash_takes_half_its_digits_and_one(text):
         ("ab" * 32, b"\x02" + b"\xab" * 32),
         ("AB" * 16, b"\x00" + b"AB" * 16),
         ("ab" * 24, b"\x00" + b"ab" * 24),
+        (UUID, b"\x04" + bytes.fromhex("0190a0b100007000800000000000000a")),
+        (UUID.upper(), b"\x00" + UUID.upper().encode()),
     ],
 )
 def test_keys_are_as_they_are_on_disk(text, key):
@@ -66,8 +77,8 @@ def test_keys_are_as_they_are_on_disk(text, key):
     assert encode_key(text) == key
 
 
-@pytest.mark.parametrize("key", [b"", b"\x03abc", b"7"])
+@pytest.mark.parametrize("key", [b"", b"\x03", b"\x03abc", b"\x05a", b"7"])
 def test_bytes_without_a_known_tag_are_no_key(key):
     """Decoding what was never encoded is an error, not an id."""
-    with pytest.raises(ValueError, match="a key starts with"):
+    with pytest.raises(ValueError, match="the key of an id starts with"):
         decode_key(key)

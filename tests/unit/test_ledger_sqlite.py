@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import resource
+import threading
+import time
 
 import apsw
 import pytest
 
-from gateway.events.model import Binding, Claim
+from gateway.events.model import Alias, AuditNote, Binding, Claim
 from gateway.ledger.contract import LedgerUnavailable
 from gateway.ledger.keys import encode_key
 from gateway.ledger.sqlite import open_sqlite_ledger
+from gateway.ledger.verify import verify
 
 PORTAL = "33167"
+
+
+def claim(uid: str, cid: str | None = None, *, portal_id: str = PORTAL, keys: tuple[str, ...] = ()) -> Claim:
+    return Claim(portal_id=portal_id, uid=uid, cid=cid, keys=keys)
 
 
 @pytest.fixture
@@ -23,7 +31,7 @@ def path(tmp_path):
 
 async def filled(path, count: int = 3):
     ledger = open_sqlite_ledger(path)
-    await ledger.bind([Claim(PORTAL, str(number), f"c{number}") for number in range(count)], 1)
+    await ledger.bind([claim(str(number), f"c{number}") for number in range(count)], 1)
     return ledger
 
 
@@ -33,8 +41,8 @@ async def test_bindings_are_there_after_opening_again(path):
 
     ledger = open_sqlite_ledger(path)
 
-    assert ledger.lookup(PORTAL, "2") == "c2"
-    assert await ledger.bind([Claim(PORTAL, "2", "another")], 2) == [Binding("c2")]
+    assert ledger.lookup(PORTAL, "2").cid == "c2"
+    assert await ledger.bind([claim("2", "another")], 2) == [Binding("c2")]
     await ledger.close()
 
 
@@ -56,7 +64,7 @@ async def test_a_cached_batch_is_answered_without_waiting(path):
     before = ledger.stats()
 
     with pytest.raises(StopIteration) as answered:
-        ledger.bind([Claim(PORTAL, "1", "another"), Claim(PORTAL, "2")], 2).send(None)
+        ledger.bind([claim("1", "another"), claim("2")], 2).send(None)
 
     assert answered.value.value == [Binding("c1"), Binding("c2")]
     assert ledger.stats().cache_hits - before.cache_hits == 2
@@ -65,14 +73,24 @@ async def test_a_cached_batch_is_answered_without_waiting(path):
 
 
 async def test_a_bound_uid_is_read_without_waiting(path):
-    """What the cache does not know is read at once when it is bound: only an unbound UID waits for the writer."""
-    await (await filled(path)).close()
+    """What the caches do not know is read at once when it is bound: only what is to be written waits for the writer."""
+    ledger = await filled(path)
+    await ledger.bind([claim("1", "c1", keys=("k",))], 1)
+    await ledger.close()
     ledger = open_sqlite_ledger(path)
 
-    with pytest.raises(StopIteration) as answered:
-        ledger.bind([Claim(PORTAL, "1", "another")], 2).send(None)
+    assert ledger.known(claim("1", "another", keys=("k",))) == Binding("c1", aliases=(Alias("k", "c1"),))
+    assert ledger.known(claim("1", "c1", keys=("k",))) == Binding("c1")
+    assert ledger.known(claim("9", "c9")) is None
+    await ledger.close()
 
-    assert answered.value.value == [Binding("c1")]
+
+async def test_a_cached_lookup_gives_the_same_object(path):
+    """A hit makes nothing: it gives the binding that is kept."""
+    ledger = await filled(path)
+
+    assert ledger.lookup(PORTAL, "1") is ledger.lookup(PORTAL, "1")
+    assert ledger.known(claim("1", "c1")) is ledger.lookup(PORTAL, "1")
     await ledger.close()
 
 
@@ -84,7 +102,7 @@ async def test_the_cache_is_bounded_and_lets_the_oldest_go(path):
     for uid in ("0", "1", "0", "2"):
         ledger.lookup(PORTAL, uid)
     hits = ledger.stats().cache_hits
-    found = [ledger.lookup(PORTAL, uid) for uid in ("1", "2", "0")]
+    found = [ledger.lookup(PORTAL, uid).cid for uid in ("1", "2", "0")]
 
     assert found == ["c1", "c2", "c0"]
     assert hits == 1
@@ -96,11 +114,11 @@ async def test_the_cache_is_bounded_and_lets_the_oldest_go(path):
 async def test_an_unbound_uid_is_seen_as_soon_as_another_process_binds_it(path):
     """That a UID is unbound is never remembered: the next lookup sees what others have bound since."""
     here, there = open_sqlite_ledger(path), open_sqlite_ledger(path)
-    assert here.lookup(PORTAL, "1") is None
+    assert here.lookup(PORTAL, "1").cid is None
 
-    await there.bind([Claim(PORTAL, "1", "theirs")], 1)
+    await there.bind([claim("1", "theirs")], 1)
 
-    assert here.lookup(PORTAL, "1") == "theirs"
+    assert here.lookup(PORTAL, "1").cid == "theirs"
     await here.close()
     await there.close()
 
@@ -113,14 +131,14 @@ async def test_a_claim_that_another_process_overtook_gets_the_winner(path):
     for uid, cid in (("2", "theirs"), ("3", "mine")):
         other.execute("INSERT INTO binding VALUES (1, ?, ?, 5)", (encode_key(uid), encode_key(cid)))
 
-    batch = asyncio.ensure_future(ledger.bind([Claim(PORTAL, uid, "mine") for uid in "1234"], 2))
+    batch = asyncio.ensure_future(ledger.bind([claim(uid, "mine") for uid in "1234"], 2))
     # One turn of the loop: the claims were read as unbound, and their batch can only be written after the other's.
     await asyncio.sleep(0)
     other.execute("COMMIT")
 
     new = Binding("mine", is_new=True)
     assert await batch == [new, Binding("theirs"), Binding("mine"), new]
-    assert [ledger.lookup(PORTAL, uid) for uid in "1234"] == ["mine", "theirs", "mine", "mine"]
+    assert [ledger.lookup(PORTAL, uid).cid for uid in "1234"] == ["mine", "theirs", "mine", "mine"]
     other.close()
     await ledger.close()
 
@@ -129,8 +147,8 @@ async def test_a_reader_works_beside_a_writer_and_without_one(path):
     """A read-only ledger sees what a running writer binds, and the same when nobody has the file open."""
     writer = await filled(path)
     beside = open_sqlite_ledger(path, read_only=True)
-    await writer.bind([Claim(PORTAL, "9", "c9")], 2)
-    assert beside.lookup(PORTAL, "9") == "c9"
+    await writer.bind([claim("9", "c9")], 2)
+    assert beside.lookup(PORTAL, "9").cid == "c9"
     await beside.close()
     await writer.close()
     assert sorted(file.name for file in path.parent.iterdir()) == ["ledger.db"]
@@ -147,12 +165,12 @@ async def test_a_reader_binds_nothing(path):
     await (await filled(path)).close()
     ledger = open_sqlite_ledger(path, read_only=True)
 
-    assert await ledger.bind([Claim(PORTAL, "1", "another"), Claim(PORTAL, "9")], 2) == [
+    assert await ledger.bind([claim("1", "another"), claim("9")], 2) == [
         Binding("c1"),
         Binding(None),
     ]
     with pytest.raises(LedgerUnavailable, match="reading only"):
-        await ledger.bind([Claim(PORTAL, "9", "c9")], 2)
+        await ledger.bind([claim("9", "c9")], 2)
     await ledger.close()
 
 
@@ -235,25 +253,25 @@ async def test_a_file_that_was_never_finished_is_finished(path):
 
     ledger = await filled(path)
 
-    assert ledger.lookup(PORTAL, "1") == "c1"
+    assert ledger.lookup(PORTAL, "1").cid == "c1"
     await ledger.close()
 
 
 async def test_a_ledger_that_is_busy_for_too_long_fails_and_then_works_again(path):
     """Binding waits for other writers up to a bound, fails with a hint, and works once they are done."""
     ledger = open_sqlite_ledger(path, patience_seconds=0.05)
-    await ledger.bind([Claim(PORTAL, "1", "c1")], 1)
+    await ledger.bind([claim("1", "c1")], 1)
     other = apsw.Connection(str(path))
     other.execute("BEGIN IMMEDIATE")
 
     with pytest.raises(LedgerUnavailable) as caught:
-        await ledger.bind([Claim(PORTAL, "2", "c2")], 1)
-    looked_up = ledger.lookup(PORTAL, "1"), ledger.lookup(PORTAL, "2")
+        await ledger.bind([claim("2", "c2")], 1)
+    looked_up = ledger.lookup(PORTAL, "1").cid, ledger.lookup(PORTAL, "2").cid
     other.execute("ROLLBACK")
 
     assert f"`fuser {path}`" in caught.value.hint
     assert looked_up == ("c1", None)
-    assert await ledger.bind([Claim(PORTAL, "2", "c2")], 1) == [Binding("c2", is_new=True)]
+    assert await ledger.bind([claim("2", "c2")], 1) == [Binding("c2", is_new=True)]
     other.close()
     await ledger.close()
 
@@ -261,7 +279,7 @@ async def test_a_ledger_that_is_busy_for_too_long_fails_and_then_works_again(pat
 async def test_a_disk_that_takes_no_more_fails_the_batch_and_then_works_again(path):
     """When the log can't grow, binding fails, nothing of the batch is bound, lookups go on; afterwards binding works."""
     ledger = await filled(path)
-    claims = [Claim(PORTAL, f"u{number}", "c") for number in range(500)]
+    claims = [claim(f"u{number}", "c") for number in range(500)]
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     resource.setrlimit(resource.RLIMIT_FSIZE, (path.with_name("ledger.db-wal").stat().st_size + 100, hard))
@@ -272,8 +290,8 @@ async def test_a_disk_that_takes_no_more_fails_the_batch_and_then_works_again(pa
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
     assert "disk" in caught.value.hint
-    assert ledger.lookup(PORTAL, "u1") is None
-    assert ledger.lookup(PORTAL, "1") == "c1"
+    assert ledger.lookup(PORTAL, "u1").cid is None
+    assert ledger.lookup(PORTAL, "1").cid == "c1"
     assert await ledger.bind(claims, 3) == [Binding("c", is_new=True)] * 500
     assert ledger.stats().rows == 503
     await ledger.close()
@@ -284,7 +302,7 @@ async def test_a_portal_id_that_is_no_unicode_fails_its_caller_alone(path):
     ledger = await filled(path)
 
     with pytest.raises(ValueError, match="surrogates"):
-        await ledger.bind([Claim("\ud800", "1", "c1")], 1)
+        await ledger.bind([claim("1", "c1", portal_id="\ud800")], 1)
 
     assert ledger.stats().rows == 3
     await ledger.close()
@@ -293,7 +311,7 @@ async def test_a_portal_id_that_is_no_unicode_fails_its_caller_alone(path):
 async def test_closing_finishes_what_is_under_way(path):
     """Claims that were made before `close` are bound, durable and answered."""
     ledger = open_sqlite_ledger(path)
-    binds = [asyncio.ensure_future(ledger.bind([Claim(PORTAL, str(n), "c")], 1)) for n in range(50)]
+    binds = [asyncio.ensure_future(ledger.bind([claim(str(n), "c")], 1)) for n in range(50)]
     await asyncio.sleep(0)
 
     await ledger.close()
@@ -307,12 +325,110 @@ async def test_closing_finishes_what_is_under_way(path):
 async def test_the_only_writer_reads_an_anonymous_visitor_once(path):
     """Who is unbound is remembered until the binding, and no longer; without the caller's word it never is."""
     only, careful = open_sqlite_ledger(path, is_only_writer=True), open_sqlite_ledger(path)
-    await only.bind([Claim("1", "7", "c")], 1)
+    await only.bind([claim("7", "c")], 1)
     for ledger, misses in ((only, 1), (careful, 3)):
         before = ledger.stats().cache_misses
-        assert [ledger.lookup("1", "8") for _ in range(3)] == [None] * 3
+        assert [ledger.lookup(PORTAL, "8").cid for _ in range(3)] == [None] * 3
         assert ledger.stats().cache_misses - before == misses
-    assert (await only.bind([Claim("1", "8", "d")], 2))[0].cid == "d"
-    assert (only.lookup("1", "8"), careful.lookup("1", "8")) == ("d", "d")
+    assert (await only.bind([claim("8", "d")], 2))[0].cid == "d"
+    assert (only.lookup(PORTAL, "8").cid, careful.lookup(PORTAL, "8").cid) == ("d", "d")
     await only.close()
     await careful.close()
+
+
+async def test_the_bytes_of_the_erased_are_gone(path):
+    """After an erasure neither the file nor its log holds the CID, the address keys or the hashes of before, wherever they were."""
+    ledger = open_sqlite_ledger(path)
+    rng = random.Random(5)
+    people = [
+        (str(rng.getrandbits(62)), rng.randbytes(16).hex(), rng.randbytes(32).hex()) for _ in range(12_000)
+    ]
+    for start in range(0, len(people), 400):
+        some = people[start : start + 400]
+        await ledger.bind([claim(uid, cid, keys=(key,)) for uid, cid, key in some], 1)
+    erased = people[::600]
+    others = [
+        AuditNote(kind="conflict", portal_id=PORTAL, uid="9", cid="x", other=cid) for _, cid, _ in erased
+    ]
+    await ledger.record(others, 1)
+    assert all(has_bytes(path, cid) and has_bytes(path, key) for _, cid, key in erased)
+
+    for _, cid, _ in erased:
+        await ledger.erase(None, cid=cid, reason="asked", now_ms=2)
+
+    left = [text for _, cid, key in erased for text in (cid, key) if has_bytes(path, text)]
+    assert left == []
+    assert verify(ledger).problems == []
+    await ledger.close()
+
+
+def has_bytes(path, text: str) -> bool:
+    log = path.with_name("ledger.db-wal")
+    content = path.read_bytes() + (log.read_bytes() if log.exists() else b"")
+    return bytes.fromhex(text) in content or text.encode() in content
+
+
+async def test_an_erasure_whose_log_cant_be_cut_says_so_and_can_be_repeated(path):
+    """While another process reads, the overwritten bytes can't leave the log: the erasure fails, and is whole when repeated."""
+    ledger = open_sqlite_ledger(path, patience_seconds=0.05)
+    cid = "5d41402abc4b2a76b9719d911017c592"
+    await ledger.bind([claim("1", cid)], 1)
+    reader = open_sqlite_ledger(path, read_only=True)
+
+    with reader.still():
+        with pytest.raises(LedgerUnavailable, match="locked"):
+            await ledger.erase(None, cid=cid, reason="asked", now_ms=2)
+        assert ledger.lookup(PORTAL, "1").is_erased
+    assert has_bytes(path, cid)
+    await ledger.erase(None, cid=cid, reason="asked", now_ms=3)
+
+    assert not has_bytes(path, cid)
+    assert [row.erased_ms for row in ledger.find("1")] == [2]
+    await reader.close()
+    await ledger.close()
+
+
+async def test_a_failed_note_is_not_taken_for_said(path):
+    """A repair that could not be written is written when it is said again."""
+    ledger = open_sqlite_ledger(path, patience_seconds=0.05)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    repair = AuditNote(kind="repair", portal_id=PORTAL, uid="1", cid="a", other="b")
+
+    with pytest.raises(LedgerUnavailable):
+        await ledger.record([repair], 1)
+    other.execute("ROLLBACK")
+    await ledger.record([repair], 2)
+    await ledger.record([repair], 3)
+
+    assert [2] == [entry.at_ms for entry in ledger.audit()]
+    other.close()
+    await ledger.close()
+
+
+async def test_what_is_bound_is_not_kept_past_an_erasure(path):
+    """A binding that was answered before an erasure elsewhere but arrives after the refresh does not stay in the cache."""
+    here, there = open_sqlite_ledger(path), open_sqlite_ledger(path)
+    answers = asyncio.ensure_future(here.bind([claim("1", "c1")], 1))
+    # One turn to ask, one to hand the batch to the thread; then none until the other process has erased.
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    deadline = time.monotonic() + 10
+    while there.lookup(PORTAL, "1").cid is None:
+        assert time.monotonic() < deadline
+    assert not answers.done()
+    eraser = threading.Thread(target=lambda: asyncio.run(erase(path)))
+    eraser.start()
+    eraser.join(10)
+    here.refresh()
+
+    assert await answers == [Binding("c1", is_new=True)]
+    assert here.lookup(PORTAL, "1") == Binding(is_erased=True)
+    await here.close()
+    await there.close()
+
+
+async def erase(path) -> None:
+    ledger = open_sqlite_ledger(path)
+    await ledger.erase(PORTAL, uid="1", reason="asked", now_ms=2)
+    await ledger.close()

@@ -159,7 +159,8 @@ async def test_a_log_that_was_written_anew_is_found_by_its_head(path):
 
 async def test_swapped_entries_are_named(path):
     """Two entries that changed places are wrong at the first of both, with their hashes or without."""
-    for columns in ("uid, cid, salt", "uid, cid, salt, chain"):
+    # With the hashes of both moved along, the entry behind them stands behind another one, too.
+    for columns, broken in (("uid, cid, salt", [2, 3]), ("uid, cid, salt, chain", [2, 3, 4])):
         swap = (
             "CREATE TABLE copy AS SELECT * FROM audit WHERE seq IN (2, 3)",
             f"UPDATE audit SET ({columns}) = (SELECT {columns} FROM copy WHERE copy.seq = 5 - audit.seq) WHERE seq IN (2, 3)",
@@ -167,7 +168,7 @@ async def test_swapped_entries_are_named(path):
         )
         tamper(path, *swap)
         found = await checked(path)
-        assert [problem.seq for problem in found.problems] == [2, 3]
+        assert broken == [problem.seq for problem in found.problems]
         tamper(path, *swap)
         assert (await checked(path)).is_whole
 
