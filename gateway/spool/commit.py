@@ -72,7 +72,7 @@ class GroupCommit:
     """The groups that wait, the one in flight, the segment that takes them and the one that comes next.
 
     `on_durable(segment, place, payloads, size)` is called for each group before its future is done; `on_roll()` after
-    another segment took over. `trouble` is why the last group failed, `None` while all is well.
+    another segment took over, or was made ready to. `trouble` is why the last group failed, `None` while all is well.
     """
 
     def __init__(  # noqa: PLR0913 - its parts and its limits, all passed in
@@ -140,6 +140,22 @@ class GroupCommit:
             self._is_busy = True
             self._submit_soon()
         return group.future
+
+    def roll(self) -> bool:
+        """Go on in the segment made ahead, and overwrite the active one, of which nothing may wait, to be the one after that.
+
+        Tells whether that could be done: not while a record waits, a group is on its way, or the next segment is being made.
+        """
+        active, spare = self.active, self._spare
+        if active is None or active.pending or spare is None or self._is_busy or self._is_closed:
+            return False
+        # A crash brings it back until its other name is durable: what it holds then counts, as after any roll.
+        self._fences.append(active.fence)
+        del self._segments[active.number]
+        self._segments[spare.number] = spare
+        self.active, self._spare = spare, None
+        self._in_background(keeper.recycle, self._disk, self._directory, active, self._take_number())
+        return True
 
     async def close(self) -> None:
         """Wait for every group, then end the thread and let go of the files."""
@@ -247,8 +263,12 @@ class GroupCommit:
     def _prepare(self) -> None:
         if self._is_preparing:
             return
-        number, self._next_number = self._next_number, self._next_number + 1
+        number = self._take_number()
         self._in_background(keeper.make_segment, self._disk, self._directory, number, self._segment_bytes)
+
+    def _take_number(self) -> int:
+        number, self._next_number = self._next_number, self._next_number + 1
+        return number
 
     def _in_background(self, function: Callable[..., Segment], *arguments: Any) -> None:
         self._is_preparing = True
@@ -261,6 +281,8 @@ class GroupCommit:
         if error is None:
             self._spare = future.result()
             self.trouble = None
+            if not self._is_closed:
+                self._on_roll()
         elif self._is_waiting or self.active is None:
             self.trouble = SpoolUnavailable(str(self._directory), str(error), _HINT)
             while self._queue:

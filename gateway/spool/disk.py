@@ -4,7 +4,7 @@ It exists so that a test can stand between the spool and the disk: a hook is tol
 kill the process there), and a subclass can refuse a write or forget what was not synced. Every method blocks, belongs on a
 thread, and raises `OSError`.
 
-A step's name is `before_` or `after_`, what is touched (`group`, `segment`, `cursor`, `directory`) and the operation:
+A step's name is `before_` or `after_`, what is touched (`group`, `segment`, `recycled`, `cursor`, `directory`) and the operation:
 `before_group_sync`, `after_cursor_write`, `before_segment_rename`.
 """
 

@@ -1,6 +1,6 @@
 """What the spool does beside the path of an append, as blocking functions for its background thread.
 
-Making the next segment ahead of need, probing a disk that failed, keeping the cursor, deleting what is settled.
+Making the next segment ahead of need, probing a disk that failed, deleting or overwriting what is settled.
 """
 
 from __future__ import annotations
@@ -49,6 +49,35 @@ def make_segment(disk: Disk, directory: Path, number: int, size: int) -> Segment
             with contextlib.suppress(OSError):
                 leftover.unlink(missing_ok=True)
         raise
+    return Segment(path, head, descriptor=descriptor)
+
+
+def recycle(disk: Disk, directory: Path, old: Segment, number: int) -> Segment:
+    """Make a blank segment of one whose records are all settled: overwritten with zeros, under a new number and salt.
+
+    Durable on return. Costs as many bytes as were used. Raises `OSError`; then the file is deleted, as far as the disk lets it.
+    A file with a higher number than the old one's must be durable already.
+    """
+    path, temporary = segment_path(directory, number), old.path.with_suffix(".tmp")
+    head = Head(number, old.size, int.from_bytes(os.urandom(4), "little"))
+    try:
+        disk.rename(old.path, temporary, "recycled")
+        # Before a byte is lost: a segment with zeros for records would be taken for a damaged one.
+        disk.sync_directory(directory)
+        for offset in range(DATA_START, old.used, _STEP):
+            disk.write(old.descriptor, bytes(min(_STEP, old.used - offset)), offset, "recycled")
+            disk.sync(old.descriptor, "recycled")
+        disk.write(old.descriptor, encode_head(head), 0, "recycled")
+        disk.sync(old.descriptor, "recycled")
+        disk.rename(temporary, path, "recycled")
+        disk.sync_directory(directory)
+    except BaseException:
+        close(old)
+        for leftover in (old.path, temporary, path):
+            with contextlib.suppress(OSError):
+                leftover.unlink(missing_ok=True)
+        raise
+    descriptor, old.descriptor = old.descriptor, -1
     return Segment(path, head, descriptor=descriptor)
 
 

@@ -16,6 +16,7 @@ from gateway.spool.contract import SpoolUnavailable
 from gateway.spool.cursor import Progress
 from gateway.spool.keeper import close, discard
 from gateway.spool.layout import DATA_START, INDEX_BITS, INDEX_MASK, VERSION, Fence, decode_head, scan
+from gateway.spool.lock import DirectoryLock
 from gateway.spool.segment import Segment
 
 if TYPE_CHECKING:
@@ -44,6 +45,20 @@ class Recovered(NamedTuple):
     fences: list[Fence]
     damage: list[Damage]
     damaged: int
+
+
+def claim(
+    disk: Disk, directory: Path, journal: Journal, segment_bytes: int
+) -> tuple[DirectoryLock, Recovered]:
+    """Make and lock a directory and recover what is in it; blocks. Raises as `recover` does, and `SpoolUnavailable` when it is taken."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    disk.sync_directory(directory.parent)
+    lock = DirectoryLock(directory)
+    try:
+        return lock, recover(disk, directory, journal, segment_bytes)
+    except BaseException:
+        lock.release()
+        raise
 
 
 def recover(disk: Disk, directory: Path, journal: Journal, segment_bytes: int) -> Recovered:

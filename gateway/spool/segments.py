@@ -28,6 +28,10 @@ Operations
     *read*         from memory while the reader keeps up, in stretches of the files when it lags (`reader`)
     *acknowledge*  settles a bit in the segment's bitmap; the journal follows within `flush_seconds`
     *discard*      a segment whose records are all settled, and that takes no more groups, is deleted
+    *overwrite*    what was delivered does not wait until the segment is full. A minute (`idle_roll_seconds`) after its first
+                   record, as soon as nothing in it waits, the spool goes on in the segment made ahead, and the old file is
+                   taken from its name, overwritten with zeros, and given the next number: a blank segment (`ageing`,
+                   `keeper.recycle`). That writes as many bytes as were used, not a whole segment. Closing deletes instead
     *recover*      at opening: heads, fences and the cursor; only a segment without a fence is scanned (`recovery`)
 
 What a crash leaves behind
@@ -40,6 +44,8 @@ What a crash leaves behind
     in a write of the cursor     an entry that can't be read: those records come again
     before the cursor's rename   the old journal: the same
     before a discard is durable  the segment is there again and the cursor settles it, or its records come again
+    while one is overwritten     the same until its new name `.tmp` is durable; zeros are written only then, to a file that
+                                 the next opening deletes; at last a blank segment
     ============================ ============================================================================
     So nothing acknowledged to a client is lost: its group was synced before, and its segment is deleted only after every
     record in it was acknowledged by the reader. What the reader acknowledged in the last `flush_seconds`, or while the
@@ -58,45 +64,32 @@ Damage
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.spool import keeper
 from gateway.spool.acknowledgements import Acknowledgements
+from gateway.spool.ageing import Ageing
 from gateway.spool.commit import GroupCommit
 from gateway.spool.contract import SpoolUnavailable
 from gateway.spool.cursor import Journal
 from gateway.spool.disk import Disk
 from gateway.spool.layout import DATA_START, INDEX_BITS, INDEX_MASK, RECORD_HEAD_BYTES, Scan
-from gateway.spool.lock import DirectoryLock
 from gateway.spool.reader import Load, Place, Reader, load
-from gateway.spool.recovery import Recovered, recover
+from gateway.spool.recovery import Recovered, claim
+from gateway.spool.tuning import Tuning
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from gateway.spool.contract import Entry
+    from gateway.spool.lock import DirectoryLock
     from gateway.spool.segment import Segment
 
 MIN_SEGMENT_BYTES = 16 << 10
 MAX_SEGMENT_BYTES = 256 << 20
-
-
-class Tuning(NamedTuple):
-    """How lazy a spool may be; the defaults fit every deployment known.
-
-    `tail_entries` and `tail_bytes` bound what is kept in memory for a reader that lags. Acknowledgements become durable after
-    `flush_seconds` or `flush_count` of them, whichever is first; a disk that refused is tried again every `retry_seconds`.
-    While clients come together, a group may gather appends for `gather_seconds` (`commit`); 0 submits each one at once.
-    """
-
-    tail_entries: int = 16_384
-    tail_bytes: int = 16 << 20
-    flush_seconds: float = 0.1
-    flush_count: int = 10_000
-    retry_seconds: float = 1.0
-    gather_seconds: float = 0.003
 
 
 class _Opened(NamedTuple):
@@ -143,6 +136,7 @@ class SegmentSpool:
             on_durable=self._durable,
             on_roll=self._discard_settled,
         )
+        self._ageing = Ageing(self._commit, tuning.idle_roll_seconds)
         self._acknowledgements = Acknowledgements(
             opened.journal,
             self._background,
@@ -217,10 +211,11 @@ class SegmentSpool:
             self._settled(segment, position)
 
     async def close(self) -> None:
-        """Make durable what was appended and acknowledged, and let go of the files."""
+        """Make durable what was appended and acknowledged, delete what needs no more delivery, and let go of the files."""
         if self._is_closed:
             return
         self._is_closed = True
+        self._ageing.stop()
         self._arrival.set()
         await self._commit.close()
         await asyncio.to_thread(self._loading.shutdown)
@@ -228,6 +223,10 @@ class SegmentSpool:
         await self._acknowledgements.close()
         await asyncio.to_thread(self._background.shutdown)
         self._commit.release_spare()
+        if settled := self._take_settled(None):
+            # What can't be deleted is settled at the next opening, and deleted then.
+            with contextlib.suppress(OSError):
+                await asyncio.to_thread(keeper.discard, self._disk, self._directory, settled)
         self._lock.release()
 
     def _refuse(self, size: int) -> asyncio.Future[None]:
@@ -254,6 +253,8 @@ class SegmentSpool:
         self._held += size
         self._reader.offer(place, payloads)
         self._arrival.set()
+        if not place.nth:
+            self._ageing.begin()
 
     def _durable_counts(self) -> dict[int, tuple[int, int]]:
         active = self._commit.active
@@ -267,18 +268,25 @@ class SegmentSpool:
             segment.held = 0
             if segment is not self._commit.active:
                 self._discard_settled()
+            elif self._ageing.is_due:
+                self._ageing.roll()
 
     def _discard_settled(self) -> None:
-        newest, active = self._commit.newest_number, self._commit.active
+        settled = self._take_settled(self._commit.active)
+        if settled:
+            self._background.submit(keeper.discard, self._disk, self._directory, settled)
+
+    def _take_settled(self, active: Segment | None) -> list[Segment]:
+        """Let go of the segments of which nothing waits, but for the `active` one and the one with the highest number."""
+        newest = self._commit.newest_number
         settled = [
             segment
             for segment in self._segments.values()
             if not segment.pending and segment is not active and segment.number < newest
         ]
-        if settled:
-            for segment in settled:
-                del self._segments[segment.number]
-            self._background.submit(keeper.discard, self._disk, self._directory, settled)
+        for segment in settled:
+            del self._segments[segment.number]
+        return settled
 
     def _load_ahead(self, limit: int) -> None:
         wanted = None if self._is_closed else self._reader.next_load(limit)
@@ -327,22 +335,9 @@ async def open_segment_spool(
     disk = disk or Disk(hook)
     journal = Journal(disk, directory)
     try:
-        lock, recovered = await asyncio.to_thread(_claim, directory, disk, journal, segment_bytes)
+        lock, recovered = await asyncio.to_thread(claim, disk, directory, journal, segment_bytes)
     except OSError as error:
         hint = f"make {directory} a directory that the gateway may write, or set spool.directory to one"
         raise SpoolUnavailable(str(directory), str(error), hint) from error
     opened = _Opened(directory, disk, lock, journal, recovered, segment_bytes, max_bytes, tuning or Tuning())
     return SegmentSpool(opened, on_damage)
-
-
-def _claim(
-    directory: Path, disk: Disk, journal: Journal, segment_bytes: int
-) -> tuple[DirectoryLock, Recovered]:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-    disk.sync_directory(directory.parent)
-    lock = DirectoryLock(directory)
-    try:
-        return lock, recover(disk, directory, journal, segment_bytes)
-    except BaseException:
-        lock.release()
-        raise

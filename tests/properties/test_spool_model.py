@@ -1,4 +1,4 @@
-"""The segment spool against a list: random appends, reads, acknowledgements, restarts, crashes, damage and power cuts."""
+"""The segment spool against a list: random appends, reads, acknowledgements, rolls, restarts, crashes, damage and power cuts."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from random import Random
 
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.spool.layout import INDEX_BITS, RECORD_HEAD_BYTES
+from gateway.spool.layout import DATA_START, INDEX_BITS, RECORD_HEAD_BYTES
 from gateway.spool.segments import SegmentSpool, Tuning, open_segment_spool
 from tests.spool_disks import ForgetfulDisk, ObservedDisk
 
@@ -44,6 +44,11 @@ class SpoolMachine(RuleBasedStateMachine):
         self.serial = 0
         self.highest = 0
         self.items: list[Item] = []
+        self.tuning = TUNING
+
+    @initialize(idle_roll_seconds=st.sampled_from([0.0, 0.001, 60.0]))
+    def begin(self, idle_roll_seconds):
+        self.tuning = TUNING._replace(idle_roll_seconds=idle_roll_seconds)
         self.open()
 
     @property
@@ -55,7 +60,9 @@ class SpoolMachine(RuleBasedStateMachine):
 
     def open(self):
         self.disk = ObservedDisk()
-        opening = open_segment_spool(self.directory, segment_bytes=SEGMENT, tuning=TUNING, disk=self.disk)
+        opening = open_segment_spool(
+            self.directory, segment_bytes=SEGMENT, tuning=self.tuning, disk=self.disk
+        )
         self.spool: SegmentSpool = self.run(opening)
         self.found_damage = 0
         for item in self.items:
@@ -144,6 +151,24 @@ class SpoolMachine(RuleBasedStateMachine):
         item.is_damaged = True
         self.open()
 
+    @precondition(lambda self: self.tuning.idle_roll_seconds < 1)
+    @rule()
+    def forget(self):
+        """Once everything is acknowledged, nothing of it is left in any file, without a close and without an append."""
+        self.drain()
+        for item in self.items:
+            if item.position is not None:
+                self.spool.acknowledge(item.position)
+                item.is_acknowledged = True
+
+        async def are_gone():
+            while self.spool.pending or any(
+                b"<" in path.read_bytes()[DATA_START:] for path in self.directory.glob("*.*")
+            ):
+                await asyncio.sleep(0.001)
+
+        self.run(are_gone())
+
     @rule()
     def drain(self):
         while any(self.must_come(item) for item in self.items):
@@ -155,6 +180,8 @@ class SpoolMachine(RuleBasedStateMachine):
         assert certain <= self.spool.pending <= len(self.items)
 
     def teardown(self):
+        if not hasattr(self, "spool"):
+            return
         self.drain()
         self.close()
         self.open()
@@ -177,17 +204,18 @@ TestSpoolMachine.settings = settings(
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(seed=st.integers(0, 1 << 32), steps=st.integers(1, 260))
-def test_a_power_cut_at_any_step_loses_nothing_acknowledged(seed, steps):
+@given(seed=st.integers(0, 1 << 32), steps=st.integers(1, 260), is_rolling=st.booleans())
+def test_a_power_cut_at_any_step_loses_nothing_acknowledged(seed, steps, is_rolling):
     """Whatever subset of the unsynced sectors a disk keeps, each acknowledged, undelivered payload is found once."""
     root = Path(tempfile.mkdtemp(prefix="spool-power-"))
     try:
-        asyncio.run(asyncio.wait_for(cut_and_look(root, Random(seed), steps), 30))
+        asyncio.run(asyncio.wait_for(cut_and_look(root, Random(seed), steps, is_rolling=is_rolling), 30))
     finally:
         shutil.rmtree(root)
 
 
-async def cut_and_look(root: Path, random: Random, steps: int):
+async def cut_and_look(root: Path, random: Random, steps: int, *, is_rolling: bool):
+    """Append and acknowledge, cut the power at a step, and look; rolling, a segment is overwritten whenever that can be done."""
     promised: list[int] = []
     delivered: set[int] = set()
     at_the_cut: list[set[int]] = []
@@ -202,19 +230,22 @@ async def cut_and_look(root: Path, random: Random, steps: int):
             at_the_cut.append(set(delivered))
 
     disk = ForgetfulDisk(on_step)
-    spool = await open_segment_spool(root / "before", segment_bytes=SEGMENT, tuning=TUNING, disk=disk)
+    tuning = TUNING._replace(idle_roll_seconds=0.0 if is_rolling else 60.0)
+    spool = await open_segment_spool(root / "before", segment_bytes=SEGMENT, tuning=tuning, disk=disk)
     numbers = iter(range(120))
 
     async def write():
         for number in numbers:
             await spool.append([b"%d" % number + b"." * random.randint(0, 1200)])
             promised.append(number)
+            while is_rolling and spool.pending:
+                await asyncio.sleep(0)
 
     async def read():
         while True:
             for entry in await spool.read(10):
                 number = int(entry.payload.rstrip(b"."))
-                if number % 5:
+                if is_rolling or number % 5:
                     delivered.add(number)
                     spool.acknowledge(entry.position)
 
