@@ -84,6 +84,8 @@ class _Plan:
         self.answers: list[Binding | None] = []
         self.bound: dict[Key, Binding] = {}
         self.firsts: dict[Key, str] = {}
+        self.has_guessed = False
+        """Whether an answer takes a UID for unbound, and nothing is written that would fail if it is not."""
         self._known = known
 
     def decide(self, item: Ask | Say) -> None:
@@ -106,6 +108,7 @@ class _Plan:
             return None
 
         answer = judge(claim, held, first)
+        self.has_guessed = self.has_guessed or (answer.cid is None and claim.cid is not None)
         if answer.is_new and answer.cid is not None:
             self.bound[key] = Binding(answer.cid)
             self.intake.bind(portal_id, claim.uid, answer.cid, claim.event_id, item.now_ms)
@@ -166,6 +169,8 @@ class Binder:
         ):
             return None
         plan = _plan(items, Intake(head, self._portals), self._last)
+        if plan.has_guessed:
+            return None
         if plan.firsts:
             plan.intake.insist_on(generation)
         if not plan.intake:

@@ -107,14 +107,15 @@ class SqliteLedger:
         held = self.lookup(claim.portal_id, claim.uid)
         if claim.cid is None or held.is_erased:
             return held
-        if held.cid is None:
+        if held.cid is None and not claim.holds_alias:
             return None
-        if not claim.keys and not claim.older_keys:
-            return held
         portal_id = claim.portal_id
-        if owns(claim, held) and any(self._first(portal_id, key) is None for key in claim.keys):
-            return None
-        return judge(claim, held, lambda key: self._first(portal_id, key))
+        if claim.keys or claim.older_keys:
+            if owns(claim, held) and any(self._first(portal_id, key) is None for key in claim.keys):
+                return None
+            held = judge(claim, held, lambda key: self._first(portal_id, key))
+        # Unbound is an answer where an alias holds the claim back.
+        return None if held.is_new or (held.cid is None and not held.aliases) else held
 
     async def bind(self, claims: Sequence[Claim], now_ms: int) -> list[Binding]:
         """Bind each claimed CID to its UID unless one is bound already, and give what holds now, in order.

@@ -400,6 +400,27 @@ async def test_what_needs_writing_is_not_known(ledger):
     assert sizes(ledger) == (1, 0, 1, 1, {PORTAL: 1})
 
 
+async def test_what_an_alias_holds_back_is_known(ledger):
+    """Where an alias keeps an unbound UID from being bound, there is nothing to write: `known` answers as `bind` does."""
+    await ledger.bind([claim("1", MD5, keys=(EMAIL,))], 1)
+    held_back = claim("2", OTHER_MD5, keys=(EMAIL,), holds_alias=True)
+
+    assert ledger.known(held_back) == Binding(aliases=(Alias(EMAIL, MD5),))
+    assert [ledger.known(held_back)] == await ledger.bind([held_back], 2)
+    assert ledger.known(claim("2", OTHER_MD5, keys=(PHONE,), holds_alias=True)) is None
+
+
+async def test_a_conflict_is_told_though_an_alias_would_hold_it_back(bench):
+    """A bound UID is answered with its CID by a ledger that has not seen it yet, also where nothing is to be written."""
+    await bench.ledger.bind([claim("1", MD5), claim("2", "b", keys=(EMAIL,))], 1)
+    fresh = bench.second()
+    await fresh.bind([claim("3", "c")], 2)
+
+    answers = await fresh.bind([claim("1", OTHER_MD5, keys=(EMAIL,), holds_alias=True)], 3)
+
+    assert answers == [Binding(MD5, aliases=(Alias(EMAIL, "b"),))]
+
+
 async def test_an_erased_uid_is_known(ledger):
     """For an erased UID nothing is left to write: `known` answers."""
     await ledger.erase(PORTAL, uid="1", reason="asked", now_ms=1)
