@@ -325,7 +325,7 @@ def open_sqlite_ledger(
     if read_only:
         reader = SqliteReader(path, LEDGER_FILE, patience_seconds=patience_seconds)
         return SqliteLedger(path, reader, None, cache_entries, unbound_entries)
-    writer = SqliteWriter(path, LEDGER_FILE, patience_seconds=patience_seconds)
+    writer = SqliteWriter(path, LEDGER_FILE, patience_seconds=patience_seconds, has_checkpointer=True)
     try:
         reader = SqliteReader(
             path, LEDGER_FILE, patience_seconds=min(_LOOP_PATIENCE_SECONDS, patience_seconds)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import apsw
 
+from gateway.storage.checkpoints import Checkpointer
 from gateway.storage.sqlite_file import (
     explained,
     open_for_reading,
@@ -32,14 +33,22 @@ Row = tuple[Any, ...]
 
 
 class SqliteWriter:
-    """The connection through which a process writes; makes the file where there is none. Raises `kind.unavailable`."""
+    """The connection through which a process writes; makes the file where there is none. Raises `kind.unavailable`.
 
-    def __init__(self, path: Path, kind: FileKind, *, patience_seconds: float) -> None:
+    `has_checkpointer`: the log is written back in a thread beside the writer (`gateway.storage.checkpoints`).
+    """
+
+    def __init__(
+        self, path: Path, kind: FileKind, *, patience_seconds: float, has_checkpointer: bool = False
+    ) -> None:
         self._path = path
         self._kind = kind
         self._patience_seconds = patience_seconds
         self._is_closed = False
-        self._connection: apsw.Connection | None = open_for_writing(path, kind, patience_seconds)
+        self._checkpointer = (
+            Checkpointer(lambda: open_for_writing(path, kind, patience_seconds)) if has_checkpointer else None
+        )
+        self._connection: apsw.Connection | None = self._open()
 
     def run(self, work: Callable[[apsw.Connection], Result]) -> Result:
         """Run `work`, which is one transaction: a single statement, or a block of `sqlite_file.transaction`.
@@ -50,7 +59,7 @@ class SqliteWriter:
         if self._is_closed:
             raise closed(self._path, self._kind)
         if self._connection is None:
-            self._connection = open_for_writing(self._path, self._kind, self._patience_seconds)
+            self._connection = self._open()
         connection = self._connection
         results: list[Result] = []
         try:
@@ -61,7 +70,15 @@ class SqliteWriter:
             self._connection = None
             _drop(connection)
             raise unavailable(self._path, self._kind, error) from error
+        if self._checkpointer is not None:
+            self._checkpointer.after_commit(connection)
         return results[-1]
+
+    def _open(self) -> apsw.Connection:
+        connection = open_for_writing(self._path, self._kind, self._patience_seconds)
+        if self._checkpointer is not None:
+            self._checkpointer.watch(connection)
+        return connection
 
     def empty_log(self) -> None:
         """Write the log back into the file and cut it to nothing, so that what was overwritten is in neither.
@@ -77,6 +94,8 @@ class SqliteWriter:
     def close(self) -> None:
         """Let go of the file for good; the last one to do so writes the log back into it. Raises `kind.unavailable`."""
         self._is_closed = True
+        if self._checkpointer is not None:
+            self._checkpointer.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             with explained(self._path, self._kind):

@@ -24,6 +24,8 @@ opens the file by other means: closing a handle drops the locks that POSIX keeps
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import random
 import time
 from typing import TYPE_CHECKING, NamedTuple
@@ -38,6 +40,7 @@ _LOG_BYTES_KEPT = 64 * 2**20
 _LOG_PAGES = 4000
 _CACHE_KIB = 16 * 1024
 _LONGEST_PAUSE_SECONDS = 0.02
+_LEAST_ROOM_BYTES = 128 * 1024
 
 
 class FileKind(NamedTuple):
@@ -203,6 +206,9 @@ def _version(connection: apsw.Connection, path: Path, kind: FileKind) -> int:
 def _hint(path: Path, kind: FileKind, error: Exception) -> str:
     if not path.parent.is_dir():
         return f"make the directory {path.parent} and let the gateway's user write in it"
+    room = f"make room on the disk of {path.parent}"
+    if isinstance(error, (apsw.IOError, apsw.CantOpenError)) and _is_full(path.parent):
+        return room
     if isinstance(error, apsw.CantOpenError) and not path.exists():
         return f"check the path, and that the gateway's user may write in {path.parent}"
     match error:
@@ -210,12 +216,21 @@ def _hint(path: Path, kind: FileKind, error: Exception) -> str:
             return f"another process holds it for long: `fuser {path}` finds it"
         case apsw.NotADBError() | apsw.CorruptError():
             return f"keep the broken file for inspection and put a backup of the {kind.name} in its place"
-        case apsw.FullError():
-            return f"make room on the disk of {path.parent}"
+        case apsw.FullError() | OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            return room
         case apsw.ReadOnlyError() | apsw.PermissionsError() | apsw.CantOpenError() | PermissionError():
             return f"let the gateway's user write {path} and its directory, on a disk that is not mounted read-only"
         case _:
             return f"look into the system's log for trouble with the disk of {path.parent}"
+
+
+def _is_full(folder: Path) -> bool:
+    """Tell whether a disk has no room for what even a reader makes: the shared memory beside the file."""
+    try:
+        disk = os.statvfs(folder)
+    except OSError:
+        return False
+    return disk.f_bavail * disk.f_frsize < _LEAST_ROOM_BYTES or (disk.f_files > 0 and disk.f_favail == 0)
 
 
 def _has_log(path: Path) -> bool:
