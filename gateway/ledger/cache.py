@@ -3,7 +3,7 @@
 A binding never changes, nor does the CID with which an address first came: what is in here needs no expiry. Only an erasure takes it
 away, and `clear` follows each of those. The number of entries is bounded: when it is full, the one that was kept first goes first.
 Moving an entry on each hit would cost more than the rare second look into the store does. An entry is found as the object that
-was kept, so a hit makes nothing. One takes about 350 bytes with a 19-digit UID and a CID of 32 digits: 100,000 of them are 35 MB.
+was kept, so a hit makes nothing. One takes about 330 bytes with a 19-digit UID and a CID of 32 digits: 100,000 of them are 33 MB.
 """
 
 from __future__ import annotations

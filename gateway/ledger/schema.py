@@ -27,7 +27,8 @@ from gateway.storage.sqlite_file import FileKind
 OP_BIND, OP_NOTE, OP_ALIAS, OP_COUNT, OP_GENERATION = 1, 2, 3, 4, 5
 """What a row of ``intake`` is: a binding with its entry, an entry, an address key, counts to add, a generation to insist on."""
 
-_ID = "length({0}) > 0 AND substr({0}, 1, 1) IN (x'00', x'01', x'02', x'04')"
+# Comparing costs a third of taking the first byte out: x'00' and what follows up to x'03', x'04' up to x'05'.
+_ID = "({0} >= x'00' AND {0} < x'03') OR ({0} >= x'04' AND {0} < x'05')"
 
 _TABLES = f"""
 CREATE TABLE portal (

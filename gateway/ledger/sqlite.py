@@ -153,12 +153,14 @@ class SqliteLedger:
             await self._submit([Say(note, now_ms) for note in fresh])
             self._repeats.wrote(fresh)
 
-    async def import_rows(self, rows: Sequence[BoundUid], now_ms: int) -> list[Binding]:
+    async def import_rows(
+        self, rows: Sequence[BoundUid], now_ms: int, *, buries: bool = True
+    ) -> list[Binding]:
         """Bind rows of another ledger with their own times, in one transaction; give what holds now, in order.
 
         Never overwrites; `is_new` marks the rows that were taken. Raises `LedgerUnavailable`.
         """
-        taken: list[Binding] = await self._do(lambda writer: import_rows(writer, rows, now_ms))
+        taken: list[Binding] = await self._do(lambda writer: import_rows(writer, rows, now_ms, buries=buries))
         return taken
 
     async def erase(
@@ -316,7 +318,7 @@ def open_sqlite_ledger(
     """Open the ledger in this file, made where there is none, and give it; its directory must exist.
 
     `read_only` is for another process than the server's, while that runs or not: nothing is made or written, and
-    `bind` answers for bound UIDs alone. `cache_entries` bounds the bindings kept in memory, and the address keys, about 300
+    `bind` answers for bound UIDs alone. `cache_entries` bounds the bindings kept in memory, and the address keys, about 330
     bytes each. `patience_seconds` bounds how long a batch waits for the other processes that write. `is_only_writer` is the
     caller's word that no other process binds in this file while it is open (erasures and imports may come: see `refresh`): then as many
     unbound UIDs are remembered too, and the page views of an anonymous visitor cost no I/O. Raises `LedgerUnavailable`.
