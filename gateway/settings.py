@@ -56,8 +56,8 @@ if TYPE_CHECKING:
 ENV_PREFIX = "TRACKING_GATEWAY_"
 
 _PLACEHOLDERS = (
-    "0", "-1", "undefined", "null", "nan", "none", "nil", "true", "false", "unknown", "anonymous", "guest", "n/a",
-    "[object object]", "not_authenticated",
+    "0", "-1", "undefined", "null", "none", "nil", "true", "false", "unknown", "anonymous", "guest", "n/a",
+    "[object Object]", "NaN", "not_authenticated", "00000000-0000-0000-0000-000000000000",
 )  # fmt: skip
 
 

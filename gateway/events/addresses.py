@@ -47,7 +47,10 @@ _LOCAL_PART = re.compile(r"[^\s@<>()\[\],;:\\\"]{1,64}\Z")
 _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 # Digits of any script and the marks people put between them; anything else in a phone field is not a phone number.
 _PHONE_SHAPE = re.compile(r"\+*[\d()\[\]\s.\-/~+\u2010-\u2015\u2212\u30fc]{6,40}\Z")
+_SCHEME = re.compile(r"\s*(?:tel|mailto|sms):", re.IGNORECASE)
 _MAX_ADDRESS = 320
+# With blanks around. Unicode's normalising takes quadratic time for what nobody has as an address or id.
+_MAX_GIVEN = 1_024
 _CACHED = 8_192
 
 
@@ -68,6 +71,8 @@ def normalise_email(value: str, *, gmail_dots: Choice = "keep", plus_tags: Choic
     mapping) without a final dot. `gmail_dots="drop"` takes the dots out of the local part at gmail.com and googlemail.com, where
     they mean nothing; anywhere else `a.b` and `ab` are two people. `plus_tags="drop"` cuts the local part before its first `+`.
     """
+    if len(value) > _MAX_GIVEN:
+        return None
     text = value.strip().lower()
     if not _ASCII_EMAIL.match(text) or "xn--" in text:
         read = _unicode_email(text)
@@ -107,6 +112,8 @@ def normalise_phone(value: str, region: str) -> str | None:
     international prefix of ITU-T E.164), also where the carriers of the region use another, unless theirs makes another number of
     it. Source: libphonenumber.
     """
+    if len(value) > _MAX_GIVEN:
+        return None
     text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", value)).strip()
     if text[:4].lower() == "tel:":
         text = text[4:]
@@ -164,6 +171,8 @@ class Addresses:
             return self.email(value)
         if kind == "phone":
             return self.phone(value)
+        if len(value) > _MAX_GIVEN:
+            return None
         return unicodedata.normalize("NFKC", value).strip() or None
 
     def raw_identity(self, value: str) -> str | None:
@@ -176,6 +185,7 @@ class Addresses:
         text = value if value.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", value))
         if "%" in text:
             text = unquote(text)
+        text = _SCHEME.sub("", text)
         if "@" in text:
             return self.email(text) or text.strip().lower()
         if len(text) >= 8 and text.lstrip(" (").startswith(("+", "0")):

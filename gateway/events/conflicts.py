@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gateway.events.decisions import Prepared, Verdict
     from gateway.events.identity import Identified
     from gateway.events.keyring import Keyring
-    from gateway.events.model import Binding
+    from gateway.events.model import Binding, Stamp
 
 _PURPOSE = b"tracking-gateway/minted-uids/1"
 # One for a conflict, one for an erasure, and as many again; then a person shall look.
@@ -57,6 +57,7 @@ class Conflicts:
         `bindings` answer `prepared.claims`, in order.
         """
         owner = prepared.owner
+        portal_id, stamp = prepared.envelope.portal_id, prepared.stamp
         moved: dict[str, str] = {}
         has_moved = False
         answers = iter(bindings)
@@ -67,25 +68,29 @@ class Conflicts:
             if identified.rejection is not None or pending.moves >= _MOST_MOVES:
                 continue
             if binding.is_erased:
-                pending.move(self._mint(prepared, uid, ""), "erased")
+                pending.move(self.mint(portal_id, uid, "", stamp), "erased")
             elif is_conflict(identified, binding):
                 if owner is None or owner.on_conflict != "new_uid":
                     continue
                 pending.conflict_cid = binding.cid or ""
-                moved[uid] = self._mint(prepared, uid, identified.cid or "")
+                moved[uid] = self.mint(portal_id, uid, identified.cid or "", stamp)
                 pending.move(moved[uid], "conflict")
             elif uid in moved and identified.cid is None:
                 # What the same visitor did after that, in the same request, is hers too.
                 pending.move(moved[uid], "conflict")
             else:
+                if identified.cid is not None:
+                    # The first person is back: what she does from here on is hers.
+                    moved.pop(uid, None)
                 continue
             has_moved = True
         return has_moved
 
-    def _mint(self, prepared: Prepared, uid: str, cid: str) -> str:
+    def mint(self, portal_id: str, uid: str, cid: str, stamp: Stamp) -> str:
+        """Give the UID for a customer who can't have this one; the same again for the same three, where there is a secret."""
         if self._secret is None:
-            return prepared.stamp.fresh_uid()
-        text = f"{prepared.envelope.portal_id}\0{uid}\0{cid}".encode("utf-8", "surrogatepass")
+            return stamp.fresh_uid()
+        text = f"{portal_id}\0{uid}\0{cid}".encode("utf-8", "surrogatepass")
         number = int.from_bytes(hmac.digest(self._secret, text, "sha256")[:8], "big")
         return str(number & ((1 << 63) - 1) or 1)
 

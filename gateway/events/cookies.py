@@ -154,20 +154,25 @@ def next_uid(
     may_set: bool,
     is_own: bool,
     response_type: str,
+    is_foreign: bool = False,
     replaced: str = "",
     reset: Reset | None = None,
 ) -> str | None:
     """Give the UID that the cookies should hold after this answer, or `None` to leave them as they are.
 
-    To be asked for the first event of a request that is kept; the result goes to `UidCookie.headers`. `uid` is the UID under which the
+    To be asked for each event of a request that is kept, in turn; the last result goes to `UidCookie.headers`. `uid` is the UID under which the
     event is kept. `may_set`: no server sent it (`is_s2s`), and the page, if any, is of an allowed origin. `is_own`: the event
-    itself named its UID (not the cookie, and it is no fresh one). `replaced`: the UID that the event came with, when the gateway
+    itself named its UID or, a link, its customer (so that `uid` is not the cookie's, and no fresh one). `is_foreign`: another than a
+    page of the property may have made the browser send it. `replaced`: the UID that the event came with, when the gateway
     gave it another (`on_conflict = new_uid`), else empty. `reset`: what `reset_of` found.
     """
     has = visitor.uid
-    # A message that was passed on: what it names is its first reader's.
+    # A link that somebody laid out: what it names is not its reader's, and it ends nothing.
+    if not may_set or (is_foreign and (is_own or reset is not None)):
+        return None
+    # A message that was passed on; but a page of ours may sign its visitor out by an image.
     is_link = is_own and response_type in {"redirect", "pixel"}
-    if not may_set or (is_link and (reset is None or not has)):
+    if is_link and (reset is None or not has):
         return None
     if reset is not None:
         # A page that signs out with no UID in sight means whoever the twin remembers.

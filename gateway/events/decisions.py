@@ -30,6 +30,7 @@ class Pending(msgspec.Struct):
 
     `came_with` is the UID that it came with, where `uid` is another by now, and `cause` why: `restored` (the browser had lost
     the UID, its signed cookie had not), `conflict` or `erased`. `conflict_cid` is the CID of the UID it came with, in a conflict.
+    `is_own`: the event itself says whose it is, by a UID or by a link's customer; else the UID is the visitor's or fresh.
     """
 
     event_id: str
@@ -41,6 +42,7 @@ class Pending(msgspec.Struct):
     cause: str = ""
     conflict_cid: str = ""
     moves: int = 0
+    is_own: bool = True
 
     def move(self, uid: str, cause: str) -> None:
         """Go on under another UID."""
@@ -67,8 +69,9 @@ class Scope(msgspec.Struct, frozen=True):
 class Prepared(msgspec.Struct, frozen=True):
     """A request up to the claims. `events` has a `Pending` or a `Rejection` for each event that came in.
 
-    `visitor` is what the cookies say. `uid_source` says where the visitor's UID came from: `event`, `cookie`, `twin` or `fresh`.
-    `origin_allowed`: the page that sent it may read the answer.
+    `visitor` is what the cookies say. `uid_source` says where the UID came from: `event`, `link`, `cookie`, `twin` or `fresh`.
+    `origin_allowed`: the page that sent it may read the answer. `is_foreign`: somebody else than the property's pages may have made
+    the browser send it.
     """
 
     request: Request
@@ -80,6 +83,7 @@ class Prepared(msgspec.Struct, frozen=True):
     uid_source: str
     visitor: Visitor
     origin_allowed: bool
+    is_foreign: bool
 
     @property
     def envelope(self) -> Envelope:

@@ -8,25 +8,29 @@ each other about is never guessed.
 from __future__ import annotations
 
 from collections.abc import Callable
+from hashlib import sha1
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from gateway.events.addresses import Addresses, FieldKind, field_kind
+from gateway.events.address_book import Address, AddressBook, two_people
+from gateway.events.addresses import Addresses
 from gateway.events.hashing import Hasher, digest, is_hash
 from gateway.events.keyring import Keyring
 from gateway.events.outcome import Reason, Rejection
 from gateway.events.places import Place, cid_places, customers, names_nobody, strip
-from gateway.events.protection import Protection, text_of
+from gateway.events.protection import Protection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Sequence
 
     from gateway.events.model import JsonObject
     from gateway.settings import Identity
     from gateway.settings_types import HashName
 
 _MAX_CID = 256
+_MAX_DETAIL = 500
+_MOST_SPELLINGS = 4
 
 
 class Repair(NamedTuple):
@@ -36,13 +40,12 @@ class Repair(NamedTuple):
     right: str
 
 
-class Address(NamedTuple):
-    """One of the customer's addresses: the field it stood in, what kind it is, its one spelling, and as it was given."""
+class _Claim(NamedTuple):
+    """Whom an event names: the CID, its repair, and the addresses that it is a hash of."""
 
-    field: str
-    kind: FieldKind
-    normal: str
-    given: str
+    cid: str
+    repair: Repair | None
+    basis: list[Address]
 
 
 class Identified(msgspec.Struct, frozen=True):
@@ -96,19 +99,11 @@ class Identities:
         self._protection = Protection(identity, self._addresses, Hasher(identity.field_hash, keyring))
         self._derived_from = tuple(identity.derive_cid_from)
         known = dict.fromkeys([*self._derived_from, *identity.field_policies])
-        self._fields = tuple((name, field_kind(name)) for name in known)
+        self._book = AddressBook(list(known), self._addresses, self.is_placeholder)
         # With the quote that ends a key: `utm_medium=email` is no field.
         needles = {*self._protection.names, *(name.lower() for name in known)}
         self._needles = tuple(f'{name}"'.encode() for name in sorted(needles))
-        words = [word.lower() for word in identity.placeholder_cids]
-        self._placeholders = frozenset(
-            [
-                "",
-                *words,
-                *(digest(word, "md5") for word in ["", *words]),
-                *(digest(word, "sha256") for word in ["", *words]),
-            ]
-        )
+        self._placeholders = _placeholders(identity.placeholder_cids)
         self.protect_parameters = self._protection.protect_parameters
 
     def mentions_fields(self, body: bytes) -> bool:
@@ -140,7 +135,7 @@ class Identities:
         if not may_hold_fields and names_nobody(fields):
             return _NOBODY
         found = list(customers(fields))
-        addresses = list(self._customer_addresses(found)) if may_hold_fields else []
+        addresses = self._book.read(found) if may_hold_fields else []
         identified = self._claim(fields, found, addresses)
         if may_hold_fields:
             unreadable = self._protection.protect(fields)
@@ -149,79 +144,87 @@ class Identities:
         return identified
 
     def _claim(self, fields: JsonObject, found: list[Place], addresses: list[Address]) -> Identified:
-        named: dict[str, str] = {}
-        places: list[Place] = []
+        named: list[tuple[Place, str]] = []
         placeholders: list[str] = []
-        repair: Repair | None = None
-        basis: list[Address] = []
         for place in cid_places(fields, found):
             value = _cid_text(place)
             if isinstance(value, Rejection):
                 return Identified(rejection=value)
             if not self.is_placeholder(value):
-                right, mended, source = self._canonical(value, addresses)
-                named[place.path] = place.holder[place.key] = right
-                places.append(place)
-                repair = repair or mended
-                basis += [source] if source is not None else []
+                named.append((place, value.strip()))
             elif value.strip():
                 # Left standing, `undefined` would make one customer of all who were signed out.
                 place.holder[place.key] = ""
                 placeholders.append(place.path)
-        distinct = set(named.values())
-        if len(distinct) > 1:
-            detail = f"{' and '.join(named)} name different customers"
-            return Identified(rejection=Rejection(Reason.CID_CONTRADICTION, next(iter(named)), detail))
-        derived = None if distinct else self._derive(addresses)
-        if derived is not None:
-            cid, source = derived
-            basis = [source]
-        elif distinct:
-            cid = distinct.pop()
-        else:
+        claim = self._named(named, addresses) if named else self._derived(addresses)
+        if isinstance(claim, Rejection):
+            return Identified(rejection=claim)
+        if claim is None:
             return Identified(placeholders=tuple(placeholders)) if placeholders else _NOBODY
         # Where the page named nobody, an address is the customer: each of them may be the one that the UID was bound by. But only
         # the one that gave the CID speaks for other devices: a family may share a phone.
-        speaking = addresses if derived is not None else basis
+        speaking = claim.basis if named else addresses
         keys, older_keys = self._keys(addresses)
         return Identified(
-            cid,
-            derived is not None,
-            repair,
+            claim.cid,
+            not named,
+            claim.repair,
             placeholders=tuple(placeholders),
-            same=self._same(cid, repair, basis),
+            same=self._same(claim),
             keys=keys,
             older_keys=older_keys,
-            places=tuple(places),
+            places=tuple(place for place, _ in named),
             proof=(lambda other: self._is_hash_of_any(other, speaking)) if speaking else None,
         )
 
-    def _canonical(self, value: str, addresses: list[Address]) -> tuple[str, Repair | None, Address | None]:
-        """Give the right text of a CID (never raw, hashes in lower case), its repair, and the address it is a hash of."""
-        cid = value.strip()
+    def _named(self, named: list[tuple[Place, str]], addresses: list[Address]) -> _Claim | Rejection:
+        """Give the one customer that all places name, and write the right CID into each; or say that they are several."""
+        paths = [place.path for place, _ in named]
+        texts = dict.fromkeys(value.lower() if is_hash(value) else value for _, value in named)
+        two = two_people(addresses, {path.rpartition(".")[0] for path in paths})
+        # One customer hashed in four ways is a sloppy page; more are not looked at one by one.
+        if two is None and len(texts) <= _MOST_SPELLINGS:
+            found = {value: self._canonical(value, addresses) for value in texts}
+            cids = {each.cid for each in found.values()}
+            if len(cids) == 1:
+                for place, _ in named:
+                    place.holder[place.key] = next(iter(cids))
+                repair = next((each.repair for each in found.values() if each.repair is not None), None)
+                basis = [address for each in found.values() for address in each.basis]
+                return _Claim(cids.pop(), repair, basis)
+            two = None
+        for place, value in named:
+            # It waits for a person, but never in the clear.
+            raw = self._raw_address(value, addresses)
+            place.holder[place.key] = value if raw is None else self._cids.hash(raw.normal)
+        return _contradiction(two or paths)
+
+    def _derived(self, addresses: list[Address]) -> _Claim | Rejection | None:
+        two = two_people(addresses, ())
+        return _contradiction(two) if two is not None else self._derive(addresses)
+
+    def _canonical(self, cid: str, addresses: list[Address]) -> _Claim:
+        """Give the right text of a CID (never raw, hashes in lower case), its repair, and the address that it is a hash of."""
         raw = self._raw_address(cid, addresses)
         if raw is not None:
             right = self._cids.hash(raw.normal)
-            return right, Repair("raw", right), raw
-        if not is_hash(cid):
-            return cid, None, None
-        cid = cid.lower()
-        if not self._verify:
-            return cid, None, None
+            return _Claim(right, Repair("raw", right), [raw])
+        if not self._verify or not is_hash(cid):
+            return _Claim(cid, None, [])
         for each in addresses:
             if each.kind != "text" and self._cids.hash(each.normal) == cid:
-                return cid, None, each
+                return _Claim(cid, None, [each])
         for each in addresses:
             if each.kind != "text" and self._addresses.is_same(cid, each.kind, each.given):
                 right = self._cids.hash(each.normal)
-                return right, Repair(cid, right), each
-        return cid, None, None
+                return _Claim(right, Repair(cid, right), [each])
+        return _Claim(cid, None, [])
 
     def _raw_address(self, cid: str, addresses: list[Address]) -> Address | None:
         """Give the address that a CID is, in the clear; a bare number only where the event proves that it is a phone."""
         raw = self._addresses.raw_identity(cid)
         if raw is not None:
-            return Address("cid", "email" if "@" in raw else "phone", raw, cid)
+            return Address("cid", "", "email" if "@" in raw else "phone", raw, cid)
         for each in addresses:
             if each.kind == "phone" and self._addresses.phone(cid) == each.normal:
                 return each
@@ -229,17 +232,17 @@ class Identities:
                 return each
         return None
 
-    def _same(self, cid: str, repair: Repair | None, basis: Iterable[Address]) -> tuple[str, ...]:
+    def _same(self, claim: _Claim) -> tuple[str, ...]:
         hashes: dict[str, None] = {}
-        for each in basis:
+        for each in claim.basis:
             own = (self._cids.hash(each.normal), *self._cids.older(each.normal))
             hashes |= dict.fromkeys(own)
             if each.kind != "text":
                 for other in self._others:
                     hashes |= dict.fromkeys((other.hash(each.normal), *other.older(each.normal)))
-        if repair is not None and repair.wrong != "raw":
-            hashes[repair.wrong] = None
-        hashes.pop(cid, None)
+        if claim.repair is not None and claim.repair.wrong != "raw":
+            hashes[claim.repair.wrong] = None
+        hashes.pop(claim.cid, None)
         return tuple(hashes)
 
     def _is_hash_of_any(self, cid: str, basis: Iterable[Address]) -> bool:
@@ -260,39 +263,32 @@ class Identities:
             older |= dict.fromkeys(before)
         return tuple(keys), tuple(older)
 
-    def _derive(self, addresses: list[Address]) -> tuple[str, Address] | None:
-        """Give the CID that the first usable address makes, and that address."""
+    def _derive(self, addresses: list[Address]) -> _Claim | None:
         for each in addresses:
             if each.field not in self._derived_from:
                 return None
             if each.kind == "text" or not is_hash(each.normal):
-                return self._cids.hash(each.normal), each
+                return _Claim(self._cids.hash(each.normal), None, [each])
             # A page that hashes by itself as the CDP wants it has named the customer already.
             if self._cids.is_own(each.normal):
-                return each.normal, each
+                return _Claim(each.normal, None, [each])
         return None
 
-    def _customer_addresses(self, found: list[Place]) -> Iterator[Address]:
-        """Give the customer's addresses, those of `derive_cid_from` first and in its order."""
-        for name, kind in self._fields:
-            for customer in found:
-                value = text_of(customer.holder.get(name))
-                if value is None:
-                    continue
-                stripped = value.strip()
-                normal: str | None
-                if kind == "text":
-                    plain = self._addresses.normalise(kind, value)
-                    # With its name: the number 12345 of one system is not the number 12345 of another.
-                    normal = f"{name}:{plain}" if plain and not self.is_placeholder(plain) else None
-                elif is_hash(stripped):
-                    normal = stripped.lower()
-                    if self.is_placeholder(normal):
-                        continue
-                else:
-                    normal = self._addresses.normalise(kind, value)
-                if normal is not None:
-                    yield Address(name, kind, normal, value)
+
+def _contradiction(paths: Sequence[str]) -> Rejection:
+    detail = f"{' and '.join(dict.fromkeys(paths))} name different customers"
+    return Rejection(Reason.CID_CONTRADICTION, paths[0], detail[:_MAX_DETAIL])
+
+
+def _placeholders(words: Sequence[str]) -> frozenset[str]:
+    """Give the words that name nobody, in lower case, and the hashes of them as pages spell them."""
+    spelled = {""}
+    for word in words:
+        spelled |= {word, word.lower(), word.upper(), word.capitalize(), word.title()}
+    hashes = {sha1(word.encode(), usedforsecurity=False).hexdigest() for word in spelled}
+    for word in spelled:
+        hashes |= {digest(word, "md5"), digest(word, "sha256")}
+    return frozenset({word.lower() for word in spelled} | hashes)
 
 
 def _cid_text(place: Place) -> str | Rejection:

@@ -19,7 +19,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     """What a request says before its body, in valid Unicode; absent headers are empty text.
 
     `path` and `query` are as they came, still percent-encoded; `peer` is the address of the TCP peer, `forwarded_for` the
-    raw `X-Forwarded-For` header: whether it is believed is the pipeline's decision.
+    raw `X-Forwarded-For` header: whether it is believed is the pipeline's decision. `fetch_site` and `fetch_mode` are what the
+    browser says of where the request came from (`Sec-Fetch-Site`, `Sec-Fetch-Mode`: W3C Fetch Metadata).
     """
 
     method: str
@@ -36,6 +37,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = ""
     cookie: str = ""
     forwarded_for: str = ""
+    fetch_site: str = ""
+    fetch_mode: str = ""
 
 
 class Request(msgspec.Struct, frozen=True):

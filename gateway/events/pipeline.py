@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import orjson
 
 from gateway.events import conflicts, replies, wire
-from gateway.events.cookies import UidCookie, next_uid, reset_of
+from gateway.events.cookie_answers import CookieAnswers, is_forgotten
+from gateway.events.cookies import UidCookie
 from gateway.events.decisions import Decision, Pending, Prepared, Scope, Verdict
 from gateway.events.enrichment import Enricher
 from gateway.events.identity import Identities, Repair
@@ -21,16 +22,14 @@ from gateway.events.model import QuarantineEntry, Record
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.places import attach, replace_uid
 from gateway.events.ppid import PpidDesk
-from gateway.events.screening import Properties, envelope_problem
+from gateway.events.screening import Properties, envelope_problem, is_foreign
 from gateway.events.shapes import Shapes
-from gateway.events.twin import TwinState
 from gateway.events.uids import Uids
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.events.model import AuditNote, Binding, JsonObject, Reply, Request, Stamp
-    from gateway.events.replies import Headers
+    from gateway.events.model import AuditNote, Binding, Reply, Request, Stamp
     from gateway.events.screening import Property
     from gateway.settings import Settings
 
@@ -55,7 +54,9 @@ class Pipeline:
         self._attach_known = settings.identity.attach_known_cid
         keyring = Keyring([key.get_secret_value() for key in settings.cookies.keys])
         self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
-        self.resolve = conflicts.Conflicts(keyring).resolve
+        self._cookie_answers = CookieAnswers(self._cookie, self._uids.usable)
+        self._conflicts = conflicts.Conflicts(keyring)
+        self.resolve = self._conflicts.resolve
         self.ppid = PpidDesk(self._properties, self._cookie).answer
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = lru_cache(_SCOPES)(
@@ -73,9 +74,8 @@ class Pipeline:
             decoded = wire.decode_body(scope.envelope, request_id, body, self._shapes)
             if decoded.envelope is not scope.envelope:
                 scope = self._scope(decoded.envelope)
-            return self._prepared(
-                request, stamp, scope, decoded, may_hold=self._identities.mentions_fields(body)
-            )
+            may_hold = bool(scope.envelope.fields) or self._identities.mentions_fields(body)
+            return self._prepared(request, stamp, scope, decoded, may_hold=may_hold)
         parameters = wire.parse_query(head.query)
         if head.method == "POST":
             parameters.update(wire.parse_query(body.decode("utf-8", "replace")))
@@ -147,8 +147,10 @@ class Pipeline:
         head, envelope = request.head, scope.envelope
         site = scope.owner.site if scope.owner is not None else ""
         visitor = self._cookie.read("" if envelope.is_s2s else head.cookie, site, stamp.now_ms // 1000)
-        source = ("twin" if visitor.is_restored else "cookie") if visitor.uid else "fresh"
-        fallback = ""
+        source = first_source = ("twin" if visitor.is_restored else "cookie") if visitor.uid else "fresh"
+        allowed = self._allows_origin(scope.owner, head.origin)
+        foreign = is_foreign(head, scope.owner, origin_allowed=allowed)
+        fresh = ""
         events: list[Pending | Rejection] = []
         for index, fields in enumerate(decoded.events):
             if scope.problem is not None:
@@ -161,28 +163,35 @@ class Pipeline:
             if isinstance(uid, Rejection):
                 events.append(uid)
                 continue
-            if uid:
-                source = "event" if index == 0 else source
-            else:
-                uid = fallback = fallback or visitor.uid or stamp.fresh_uid()
             event_id = stamp.event_id(index)
             request_id = wire.request_id_of(decoded.request_id, event_id, index)
             identified = self._identities.identify(fields, may_hold_fields=may_hold)
-            pending = Pending(event_id, request_id, uid, fields, identified)
-            twin = visitor.twin
-            if (
-                envelope.has_new_uid
-                and twin.state is TwinState.VALID
-                and twin.uid != uid
-                and not _is_reset(fields)
-            ):
-                # The page minted a UID because the browser had lost the visitor's; the signed cookie has not.
-                pending.move(twin.uid, "restored")
-                source = "twin" if index == 0 else source
+            whence = "event"
+            if not uid and foreign and identified.cid is not None:
+                # Who follows a link is not whom it names: the message may have been passed on.
+                uid, whence = self._conflicts.mint(envelope.portal_id, "link", identified.cid, stamp), "link"
+            elif not uid:
+                uid = fresh = visitor.uid or fresh or stamp.fresh_uid()
+                whence = source
+            is_own = whence in {"event", "link"}
+            pending = Pending(event_id, request_id, uid, fields, identified, is_own=is_own)
+            if envelope.has_new_uid and not foreign and is_forgotten(visitor, uid, fields):
+                pending.move(visitor.twin.uid, "restored")
+                whence = "twin"
             events.append(pending)
-        client_ip = self._enricher.client_ip(head.peer, head.forwarded_for)
-        allowed = self._allows_origin(scope.owner, head.origin)
-        return Prepared(request, stamp, scope, events, decoded.is_batch, client_ip, source, visitor, allowed)
+            first_source = whence if index == 0 else first_source
+        return Prepared(
+            request,
+            stamp,
+            scope,
+            events,
+            decoded.is_batch,
+            self._enricher.client_ip(head.peer, head.forwarded_for),
+            first_source,
+            visitor,
+            allowed,
+            foreign,
+        )
 
     def _verdict(self, prepared: Prepared, pending: Pending, binding: Binding) -> Verdict:
         identified, fields = pending.identified, pending.fields
@@ -226,28 +235,6 @@ class Pipeline:
             came_with=pending.came_with,
             cause=pending.cause,
         )
-
-    def _cookies(self, prepared: Prepared, kept: list[Verdict]) -> Headers:
-        """Give the headers that make the visitor's cookies right: of the event that got another UID, else of the first."""
-        owner, head, visitor, stamp = prepared.owner, prepared.request.head, prepared.visitor, prepared.stamp
-        verdict = next((each for each in kept if each.came_with), kept[0])
-        if owner is None:
-            return ()
-        reset = None
-        if verdict.action == "reset_anonymous_id":
-            reset = reset_of(_fields_of(prepared, verdict), self._uids.usable, stamp.fresh_uid)
-        uid = next_uid(
-            visitor,
-            verdict.uid,
-            may_set=not prepared.envelope.is_s2s and (not head.origin or prepared.origin_allowed),
-            is_own=prepared.uid_source == "event",
-            response_type=prepared.envelope.response_type,
-            replaced=verdict.came_with,
-            reset=reset,
-        )
-        if uid is None:
-            return ()
-        return self._cookie.headers(head.host, owner.site, visitor, uid, stamp.now_ms // 1000)
 
     def _record(self, prepared: Prepared, pending: Pending, cid: str, *, is_nobodys: bool) -> Record:
         fields, envelope, head = pending.fields, prepared.scope.envelope, prepared.request.head
@@ -294,21 +281,13 @@ class Pipeline:
             return replies.failure(envelope, head.method, first.rejection, headers, redirect_allowed=target)
         kept = [each for each in verdicts if each.is_kept]
         if kept:
-            headers += self._cookies(prepared, kept)
+            headers += self._cookie_answers.headers(prepared, kept)
         results = [replies.result(each) for each in verdicts]
         if prepared.is_batch:
             unavailable = any(each.reason is Reason.UNAVAILABLE for each in verdicts)
             status = 503 if unavailable else 200 if kept else FATES[first.reason].status
             return replies.batch(results, status, headers)
         return replies.success(envelope, results[0], headers)
-
-
-def _fields_of(prepared: Prepared, verdict: Verdict) -> JsonObject:
-    return next(
-        each.fields
-        for each in prepared.events
-        if isinstance(each, Pending) and each.event_id == verdict.event_id
-    )
 
 
 def _allows_origin(owner: Property | None, origin: str) -> bool:
@@ -332,7 +311,3 @@ def _entry(
         bound_cid=binding.cid,
         record=record,
     )
-
-
-def _is_reset(fields: JsonObject) -> bool:
-    return (fields["ec"], fields["ea"]) == ("user", "reset_anonymous_id")

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 _IDENTIFY_ACTIONS = frozenset({"sign_in", "sign_up", "identify"})
 _IDS = ("uid", "aid", "cid", "sid")
-_PEOPLE = frozenset({"customers", "users"})
+# No set: what stands in `type` may be anything, also what has no hash.
+_PEOPLE = ("customers", "users")
 _EXTRA_IDS = frozenset(
     {"customer_id", "identify_id", "identify_time", "identify_event", "identify_type", "reset_uid", "generate_uid"}
 )  # fmt: skip
@@ -116,8 +117,8 @@ def strip(fields: JsonObject, is_identity: Callable[[str], bool]) -> None:
     if isinstance(dims, list):
         dims[:] = [each for each in dims if each.get("type") not in _PEOPLE]
     for each in dims if isinstance(dims, list) else [dims] if isinstance(dims, dict) else []:
-        for name in _PEOPLE & each.keys():
-            del each[name]
+        for name in _PEOPLE:
+            each.pop(name, None)
     for place in _purchases(dims):
         del place.holder[place.key]
     extra = fields.get("extra")

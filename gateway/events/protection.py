@@ -63,6 +63,7 @@ class Protection:
                 value = holder[key]
                 if key.lower() in self._kinds:
                     self._apply(holder, key, unreadable)
+                    value = holder.get(key)
                 if isinstance(value, dict | list):
                     holders.append(value)
         return tuple(unreadable)
@@ -84,10 +85,7 @@ class Protection:
         if policy == "drop":
             del holder[key]
         elif policy == "hash":
-            if isinstance(value, list):
-                holder[key] = [self._hashed(name, each, unreadable) for each in value]
-            else:
-                holder[key] = self._hashed(name, value, unreadable)
+            holder[key] = self._hashed(name, value, unreadable)
         elif policy == "hash_and_pass" and text_of(value):
             holder.setdefault(f"{key}_sha256", self._hashed(name, value, unreadable))
 
@@ -102,6 +100,11 @@ class Protection:
             holder[f"{key}_{platform}"] = made
 
     def _hashed(self, name: str, value: Any, unreadable: list[str]) -> Any:
+        """Give a value with every text in it hashed: an address may come in a list, or as an object of its parts."""
+        if isinstance(value, list):
+            return [self._hashed(name, each, unreadable) for each in value]
+        if isinstance(value, dict):
+            return {part: self._hashed(name, each, unreadable) for part, each in value.items()}
         text = text_of(value)
         if text is None or is_hash(text.strip()):
             return value

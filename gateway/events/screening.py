@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway import settings
+    from gateway.events.model import Head
 
 # What no honest redirect target contains, and what browsers and libraries read differently: control characters, blanks,
 # backslashes.
@@ -108,6 +109,24 @@ def envelope_problem(envelope: Envelope, property_: Property | None) -> Rejectio
             "must be an http(s) URL of one of the property's redirect_hosts",
         )
     return None
+
+
+def is_foreign(head: Head, property_: Property | None, *, origin_allowed: bool) -> bool:
+    """Tell whether somebody else than a page of the property may have made the browser send this.
+
+    A link in a message, another site's page, an image in a mail: then the cookie says who reads it, and nothing in the request says
+    that she is whom it names. Browsers send `Origin` with each POST, and with a GET of a script; a GET without one is told by the
+    browser's own word (`Sec-Fetch-…`), and where there is none by its `Referer`. A POST without `Origin` is no browser's.
+    """
+    if head.origin:
+        return not origin_allowed
+    if head.method != "GET":
+        return False
+    if head.fetch_mode:
+        return head.fetch_mode == "navigate" or head.fetch_site not in {"same-origin", "same-site"}
+    scheme, separator, rest = head.referer.partition("://")
+    origin = f"{scheme}{separator}{rest.partition('/')[0]}"
+    return property_ is None or not property_.allows_origin(origin)
 
 
 def host_matches(host: str, patterns: Sequence[str]) -> bool:

@@ -43,7 +43,10 @@ class Uids:
         """Give a UID or session id that came in a cookie or a field when it may be used, else empty text."""
         if _is_own_kind(uid):
             return uid
-        return uid if uid and _UID.match(uid) and not self._identities.is_placeholder(uid) else ""
+        if not uid or not _UID.match(uid) or self._identities.is_placeholder(uid):
+            return ""
+        # A cookie is the browser's: what stands in it may be a phone number.
+        return uid if self._identities.opaque_uid(uid) == uid else ""
 
 
 def _is_own_kind(uid: str) -> bool:

@@ -27,6 +27,10 @@ _EVENT_JSON = ("items", "dims", "extra", "context")
 _ENVELOPE = frozenset(
     {"portal_id", "prop_id", "resp_type", "format", "redirect_url", "request_id", "uid_new"}
 )
+# Under no spelling may identity go past the ledger in the query string of a body.
+_NEVER_CARRIED = frozenset(
+    {*_EVENT_TEXTS, *_EVENT_JSON, "customer_id", "identify_id", "reset_uid", "generate_uid"}
+)
 _BODY_ENVELOPE = frozenset({"portal_id", "prop_id", "request_id", "is_s2s"})
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 
@@ -34,7 +38,8 @@ _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 class Envelope(msgspec.Struct, frozen=True):
     """What a request says about all of its events: whose they are, and how it wants to be answered.
 
-    `has_new_uid`: the page's script had to mint the UID, because the browser had lost the one before. `carried` are the query parameters that are handed on to the collector as they came (`is_s2s`, `delivery_src`, …).
+    `has_new_uid`: the page's script had to mint the UID, because the browser had lost the one before. `fields` are
+    fields of the event that stand in the query string: the body's own win. `carried` are the query parameters that are handed on to the collector as they came (`is_s2s`, `delivery_src`, …).
     """
 
     portal_id: str
@@ -45,6 +50,7 @@ class Envelope(msgspec.Struct, frozen=True):
     is_s2s: bool
     carried: dict[str, str]
     has_new_uid: bool = False
+    fields: dict[str, str] = {}
 
 
 class Decoded(msgspec.Struct, frozen=True):
@@ -95,6 +101,11 @@ def split_request_id(query: str) -> tuple[str, str]:
 
 def decode_query(query: Mapping[str, str], shapes: Shapes) -> Decoded:
     """Turn the parameters of a GET, or of a form, into its one event."""
+    fields, problem = _read_fields(query, shapes)
+    return Decoded(read_envelope(query), query.get("request_id", ""), [problem or _checked(fields)])
+
+
+def _read_fields(query: Mapping[str, str], shapes: Shapes) -> tuple[JsonObject, Rejection | None]:
     fields: JsonObject = {name: query[name] for name in _EVENT_TEXTS if name in query}
     problem: Rejection | None = None
     for name in _EVENT_JSON:
@@ -105,8 +116,7 @@ def decode_query(query: Mapping[str, str], shapes: Shapes) -> Decoded:
                 problem = problem or value
             else:
                 fields[name] = value
-    envelope = read_envelope(query, _EVENT_TEXTS + _EVENT_JSON)
-    return Decoded(envelope, query.get("request_id", ""), [problem or _checked(fields)])
+    return fields, problem
 
 
 def decode_body(envelope: Envelope, request_id: str, body: bytes, shapes: Shapes) -> Decoded:
@@ -117,9 +127,9 @@ def decode_body(envelope: Envelope, request_id: str, body: bytes, shapes: Shapes
     value = shapes.parse(body, "")
     if isinstance(value, dict):
         if _BODY_ENVELOPE.isdisjoint(value):
-            return Decoded(envelope, request_id, [_checked(value)])
+            return Decoded(envelope, request_id, [_event(value, envelope, shapes)])
         completed, own_id = _completed(envelope, request_id, value)
-        return Decoded(completed, own_id, [_checked(value)])
+        return Decoded(completed, own_id, [_event(value, envelope, shapes)])
     if isinstance(value, Rejection):
         return Decoded(envelope, request_id, [value])
     if not isinstance(value, list) or not value:
@@ -130,7 +140,7 @@ def decode_body(envelope: Envelope, request_id: str, body: bytes, shapes: Shapes
         return Decoded(envelope, request_id, [Rejection(Reason.TOO_LARGE, "(body)", detail)])
     first = next((each for each in value if isinstance(each, dict)), {})
     completed, own_id = _completed(envelope, request_id, first)
-    return Decoded(completed, own_id, [_checked(each) for each in value], is_batch=True)
+    return Decoded(completed, own_id, [_event(each, envelope, shapes) for each in value], is_batch=True)
 
 
 def is_form(content_type: str, body: bytes) -> bool:
@@ -141,8 +151,8 @@ def is_form(content_type: str, body: bytes) -> bool:
     }
 
 
-def read_envelope(query: Mapping[str, str], taken: tuple[str, ...] = ()) -> Envelope:
-    """Give what a query string says of the whole request; `taken` are parameters that belong to the event itself."""
+def read_envelope(query: Mapping[str, str]) -> Envelope:
+    """Give what a query string says of the whole request."""
     response_type = query.get("resp_type", "")
     return Envelope(
         portal_id=query.get("portal_id", ""),
@@ -151,8 +161,13 @@ def read_envelope(query: Mapping[str, str], taken: tuple[str, ...] = ()) -> Enve
         explicit_type=bool(response_type),
         redirect_url=query.get("redirect_url", ""),
         is_s2s=query.get("is_s2s", "").lower() == "true",
-        carried={name: value for name, value in query.items() if name not in _ENVELOPE and name not in taken},
+        carried={
+            name: value
+            for name, value in query.items()
+            if name not in _ENVELOPE and name.lower() not in _NEVER_CARRIED
+        },
         has_new_uid=query.get("uid_new", "") == "1",
+        fields={name: value for name, value in query.items() if name in _EVENT_TEXTS or name in _EVENT_JSON},
     )
 
 
@@ -172,6 +187,16 @@ def _completed(envelope: Envelope, request_id: str, fields: JsonObject) -> tuple
         is_s2s=is_s2s,
     )
     return completed, request_id or found.get("request_id", "")
+
+
+def _event(value: Any, envelope: Envelope, shapes: Shapes) -> JsonObject | Rejection:
+    """Give an event of a body, with what only the query string says of it; read anew for each event, which owns its fields."""
+    if not envelope.fields or not isinstance(value, dict):
+        return _checked(value)
+    more, problem = _read_fields(
+        {name: text for name, text in envelope.fields.items() if name not in value}, shapes
+    )
+    return problem or _checked({**more, **value})
 
 
 def _checked(value: Any) -> JsonObject | Rejection:

@@ -180,6 +180,8 @@ class FastConnection(RequestHandler):
                 host=get(b"host", ""),
                 origin=get(b"origin", ""),
                 referer=get(b"referer", ""),
+                fetch_site=get(b"sec-fetch-site", ""),
+                fetch_mode=get(b"sec-fetch-mode", ""),
                 user_agent=get(b"user-agent", ""),
                 accept_language=get(b"accept-language", ""),
                 accept_encoding=get(b"accept-encoding", ""),

@@ -171,6 +171,8 @@ def _head(request: web.BaseRequest, method: str, path: str, query: str) -> Head:
         accept_language=_text(get("Accept-Language", "")),
         content_type=_text(get("Content-Type", "")),
         # A proxy may add a line of its own instead of extending the visitor's: together they are one list.
+        fetch_site=get("Sec-Fetch-Site", ""),
+        fetch_mode=get("Sec-Fetch-Mode", ""),
         cookie=_text("; ".join(request.headers.getall("Cookie", ()))),
         forwarded_for=_text(",".join(request.headers.getall("X-Forwarded-For", ()))),
     )

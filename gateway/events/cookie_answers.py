@@ -1,0 +1,73 @@
+"""What the events of a request do to the visitor's cookies: the last word of each answer.
+
+`gateway.events.cookies` knows how cookies are written and when a single event may change them; here the events of a request
+follow one another, as they happened.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.events.cookies import next_uid, reset_of
+from gateway.events.decisions import Pending
+from gateway.events.twin import TwinState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from gateway.events.cookies import UidCookie, Visitor
+    from gateway.events.decisions import Prepared, Verdict
+    from gateway.events.model import JsonObject
+    from gateway.events.replies import Headers
+
+
+class CookieAnswers:
+    """Decides the cookies of an answer; `usable` gives a UID that may stand in one, or empty text."""
+
+    def __init__(self, cookie: UidCookie, usable: Callable[[str], str]) -> None:
+        self._cookie = cookie
+        self._usable = usable
+
+    def headers(self, prepared: Prepared, kept: Sequence[Verdict]) -> Headers:
+        """Give the headers that leave the visitor with the UID that the kept events, one after the other, made theirs."""
+        owner, head, envelope, stamp = (
+            prepared.owner,
+            prepared.request.head,
+            prepared.envelope,
+            prepared.stamp,
+        )
+        visitor, uid = prepared.visitor, None
+        if owner is None or envelope.is_s2s or (head.origin and not prepared.origin_allowed):
+            return ()
+        for verdict in kept:
+            pending = _pending_of(prepared, verdict)
+            reset = None
+            if verdict.action == "reset_anonymous_id":
+                reset = reset_of(pending.fields, self._usable, stamp.fresh_uid)
+            wanted = next_uid(
+                visitor,
+                verdict.uid,
+                may_set=True,
+                is_own=pending.is_own,
+                response_type=envelope.response_type,
+                is_foreign=prepared.is_foreign,
+                replaced=verdict.came_with,
+                reset=reset,
+            )
+            if wanted is not None:
+                uid, visitor = wanted, visitor._replace(uid=wanted, is_restored=False)
+        if uid is None:
+            return ()
+        return self._cookie.headers(head.host, owner.site, prepared.visitor, uid, stamp.now_ms // 1000)
+
+
+def is_forgotten(visitor: Visitor, uid: str, fields: JsonObject) -> bool:
+    """Tell whether the page minted a UID because the browser had lost the visitor's, and the signed cookie has not."""
+    is_reset = (fields["ec"], fields["ea"]) == ("user", "reset_anonymous_id")
+    return visitor.twin.state is TwinState.VALID and visitor.twin.uid != uid and not is_reset
+
+
+def _pending_of(prepared: Prepared, verdict: Verdict) -> Pending:
+    return next(
+        each for each in prepared.events if isinstance(each, Pending) and each.event_id == verdict.event_id
+    )
