@@ -175,12 +175,12 @@ class Binder:
             plan.intake.insist_on(generation)
         if not plan.intake:
             return plan
-        if not plan.intake.is_one_statement:
-            return None
 
         def write(connection: apsw.Connection) -> bool:
+            is_whole = plan.intake.is_one_statement
             try:
-                plan.intake.write(connection)
+                with contextlib.nullcontext() if is_whole else transaction(connection):
+                    plan.intake.write(connection)
             except apsw.ConstraintError:
                 return False
             return True

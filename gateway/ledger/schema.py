@@ -122,12 +122,18 @@ SELECT 0 AS op, 0 AS seq, 0 AS at_ms, 0 AS kind, 0 AS portal, x'' AS uid, x'' AS
        x'' AS salt, x'' AS chain
 FROM state WHERE false;
 
-CREATE TRIGGER intake_is_written INSTEAD OF INSERT ON intake
+CREATE TRIGGER intake_binds INSTEAD OF INSERT ON intake WHEN NEW.op = 1
+BEGIN
+  INSERT INTO audit VALUES (NEW.seq, NEW.at_ms, NEW.kind, NEW.portal, NEW.uid, NEW.cid, NEW.other, NEW.note, NEW.event, NEW.salt, NULL,
+                            NEW.chain);
+  INSERT INTO binding VALUES (NEW.portal, NEW.uid, NEW.cid, NEW.at_ms);
+END;
+
+CREATE TRIGGER intake_writes INSTEAD OF INSERT ON intake WHEN NEW.op > 1
 BEGIN
   INSERT INTO audit SELECT NEW.seq, NEW.at_ms, NEW.kind, NEW.portal, NEW.uid, NEW.cid, NEW.other, NEW.note, NEW.event, NEW.salt,
                            NULL, NEW.chain
-    WHERE NEW.op IN (1, 2);
-  INSERT INTO binding SELECT NEW.portal, NEW.uid, NEW.cid, NEW.at_ms WHERE NEW.op = 1;
+    WHERE NEW.op = 2;
   INSERT INTO alias SELECT NEW.portal, NEW.uid, NEW.cid, NEW.at_ms WHERE NEW.op = 3;
   UPDATE tally SET bindings = bindings + NEW.seq, aliases = aliases + NEW.at_ms WHERE NEW.op = 4 AND portal = NEW.portal;
   SELECT RAISE(ABORT, 'something was erased meanwhile')
