@@ -1,7 +1,7 @@
 """Which UIDs a customer has: an index that is written in runs.
 
 The bindings lie in the order of their UIDs. A second tree in the order of CIDs would be right after each bind, but would touch a
-second random page for each: measured with ten million bindings, that doubles the price. So what was bound is indexed later, ten
+second random page for each: measured with ten million bindings, that doubles the price. So what was bound is indexed later, twenty
 thousand entries of the audit log at a time: a *run* is those bindings, sorted by CID, appended to the end of one tree, page by
 page. A question looks into each run, and through the entries that no run has yet.
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.storage.sqlite_access import SqliteWriter
 
-RUN_ENTRIES = 10_000
+RUN_ENTRIES = 20_000
 """Entries of the audit log that make up a run."""
 
 UIDS = """
