@@ -1,12 +1,13 @@
 """One of several processes that bind the same UIDs in one ledger, and write down what they were told.
 
-``python ledger_racer.py LEDGER JOURNAL RACER SEED BINDS``
+``python ledger_racer.py LEDGER JOURNAL RACER SEED BINDS ERASES``
 
 What a racer claims follows from the seed and its number alone, in rounds of 500 claims: so one that was killed goes on with the
 batches of which its journal does not say that they were answered. All racers draw from the same UIDs, mostly from those that are new
 at that part of the race. They claim several customers for one UID, in three portals, with address keys, spellings of one CID, keys of
 before a rotation, and neighbours who share a phone. Beside that, each batch claims a UID that is named after the moment, for a customer
-of this racer's own: all racers find it unbound at once, however far apart they are.
+of this racer's own: all racers find it unbound at once, however far apart they are. With ERASES the first racer forgets three
+customers of the newest after each of its rounds.
 
 A line of the journal is written straight to the system, as soon as `bind` returned; `Line` says what is in it.
 """
@@ -14,6 +15,7 @@ A line of the journal is written straight to the system, as soon as `bind` retur
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import random
@@ -139,9 +141,10 @@ def read_journal(path: Path) -> list[Line]:
 class Racer:
     """Goes through the rounds, and writes each answer down."""
 
-    def __init__(self, ledger: Ledger, journal: int, racer: int) -> None:
+    def __init__(self, ledger: Ledger, journal: int, racer: int, *, erases: bool) -> None:
         self._ledger = ledger
         self._journal = journal
+        self._erases = erases
         self._cid = f"racer-{racer}"
 
     async def run(
@@ -160,12 +163,25 @@ class Racer:
 
         await asyncio.gather(*(work() for _ in range(tasks)))
 
+    async def erase(self, dice: random.Random, round_: int) -> None:
+        """Forget three customers who came lately."""
+        newest = round_ * ROUND_CLAIMS // 6
+        for _ in range(3):
+            cid = Customer(dice.randrange(newest // 2, newest + 1)).cid
+            for _ in range(50):
+                # It may be said not to be available because another one reads, when all is done but the cutting of the log.
+                with contextlib.suppress(LedgerUnavailable):
+                    await self._ledger.erase(None, cid=cid, reason="race", now_ms=NOW_MS + round_)
+                    break
+                await asyncio.sleep(0.02)
+
     async def _bind(self, round_: int, number: int, batch: list[Claim]) -> Line:
         line = Line(round_, number, len(batch), [], [], 0, 0, [])
         moment = time.time_ns() // MOMENT_NS
         batch = [*batch, Claim(portal_id=PORTALS[0], uid=f"moment {moment}", cid=self._cid)]
         while True:
             try:
+                self._ledger.refresh()
                 was_unbound = [self._ledger.lookup(claim.portal_id, claim.uid).cid is None for claim in batch]
                 answers = await self._ledger.bind(batch, NOW_MS + round_)
                 notes = [
@@ -192,13 +208,18 @@ class Racer:
                 line.told.append((*key, answer.cid, claim.event_id if answer.is_new else ""))
                 line.raced += unbound and claim.cid == self._cid != answer.cid
             line.firsts += [(claim.portal_id, alias.key, alias.cid) for alias in answer.aliases]
-            line.odd += [f"{key}: {what}" for what in _oddities(claim, answer, now)]
+            line.odd += [f"{key}: {what}" for what in _oddities(claim, answer, now, erases=self._erases)]
         return line
 
 
-def _oddities(claim: Claim, answer: Binding, now: Binding) -> list[str]:
+def _oddities(claim: Claim, answer: Binding, now: Binding, *, erases: bool) -> list[str]:
     """Say what no ledger may answer to a claim, nor to a look-up right afterwards."""
     odd = []
+    if answer.is_erased and not now.is_erased:
+        odd.append("erased, and then not")
+    if erases and (answer.is_erased or now.is_erased):
+        # It may have been erased between the answer and the look-up.
+        return odd
     if answer.is_erased or now.is_erased:
         odd.append("erased, and nobody was")
     if answer.is_new and answer.cid not in (claim.cid, *claim.same):
@@ -212,7 +233,7 @@ def _oddities(claim: Claim, answer: Binding, now: Binding) -> list[str]:
     return odd
 
 
-async def race(path: Path, journal: Path, racer: int, seed: int, binds: int) -> None:
+async def race(path: Path, journal: Path, racer: int, seed: int, binds: int, erases: int) -> None:
     """Make this racer's claims that its journal does not have yet."""
     descriptor = os.open(journal, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
     lines = read_journal(journal)
@@ -221,11 +242,13 @@ async def race(path: Path, journal: Path, racer: int, seed: int, binds: int) -> 
     done = {(line.round, line.batch) for line in lines}
     # A small cache, so that most look-ups ask the file.
     ledger = open_sqlite_ledger(path, cache_entries=2_000)
-    runner = Racer(ledger, descriptor, racer)
+    runner = Racer(ledger, descriptor, racer, erases=bool(erases))
     # Rounds come one after the other: those before the last one are whole.
     for round_ in range(max((line.round for line in lines), default=0), -(-binds // ROUND_CLAIMS)):
         batches, tasks = batches_of(racer, seed, round_, binds)
         await runner.run(round_, batches, tasks, done)
+        if erases and racer == 0:
+            await runner.erase(random.Random(f"{seed} {round_} erasure"), round_)
     await ledger.close()
     os.close(descriptor)
 

@@ -40,17 +40,18 @@ pytestmark = pytest.mark.crash
 class Field:
     """The racers' processes and journals; one that was killed is started again at once."""
 
-    def __init__(self, folder: Path, binds: int) -> None:
+    def __init__(self, folder: Path, binds: int, *, erases: bool) -> None:
         self.ledger = folder / "ledger.db"
         self.journals = [folder / f"journal-{racer}" for racer in range(RACERS)]
         self._binds = binds
+        self._erases = erases
         self._running: dict[int, asyncio.subprocess.Process] = {}
         self._read = [0] * RACERS
         self._lines = [0] * RACERS
 
     async def start(self, racer: int) -> None:
         """Let a racer begin, or go on where its journal ends."""
-        arguments = (self.ledger, self.journals[racer], racer, SEED, self._binds)
+        arguments = (self.ledger, self.journals[racer], racer, SEED, self._binds, int(self._erases))
         self._running[racer] = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "tests.crash.ledger_racer", *map(str, arguments),
             cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)},
@@ -91,9 +92,9 @@ class Field:
             await process.wait()
 
 
-async def race(folder: Path, binds: int, kills: int) -> tuple[Field, float, int]:
+async def race(folder: Path, binds: int, kills: int, *, erases: bool = False) -> tuple[Field, float, int]:
     """Run a race to its end; give the field, its seconds, and how often somebody was killed."""
-    field, dice, killed = Field(folder, binds), random.Random(SEED), 0
+    field, dice, killed = Field(folder, binds, erases=erases), random.Random(SEED), 0
     started = time.monotonic()
     try:
         for racer in range(RACERS):
@@ -145,6 +146,21 @@ async def test_racing_processes_that_are_killed_never_change_a_binding(tmp_path,
             f"{told:,} answers with a CID, {stats.rows:,} bindings, {stats.aliases:,} address keys, {stats.audit_entries:,} entries; "
             f"overtaken {raced:,} times, {again} batches tried again; 0 bindings changed\n"
         )
+
+
+@pytest.mark.timeout(SECONDS + 120)
+async def test_who_is_forgotten_in_the_middle_of_a_race_is_never_bound_again(tmp_path):
+    """One racer erases customers while all bind their UIDs and are killed: tombstones stay, all others keep what they were told."""
+    field, _, killed = await race(tmp_path, 3_000, 6, erases=True)
+
+    assert [] == faults_of(field.ledger, map(read_journal, field.journals), erases=True)
+    state, _ = ledger_witness.witness(field.ledger)
+    stones = {key for key, cid in state.bound.items() if cid == ledger_witness.ERASED}
+    assert (6, True) == (killed, len(stones) > 10)
+    ledger = open_sqlite_ledger(field.ledger)
+    assert [] == verify(ledger).problems
+    assert stones == {(row.portal_id, row.uid) for row in ledger.export() if row.erased_ms is not None}
+    await ledger.close()
 
 
 def rewritten(connection: sqlite3.Connection, cid: bytes) -> None:
