@@ -138,12 +138,17 @@ class Ledger(Protocol):
         A `repair` or `alias` that says the same as one that this process wrote lately is left out.
         """
 
-    async def import_rows(self, rows: Sequence[BoundUid], now_ms: int) -> list[Binding]:
+    async def import_rows(
+        self, rows: Sequence[BoundUid], now_ms: int, *, buries: bool = True
+    ) -> list[Binding]:
         """Bind rows of another ledger with their own times, in one transaction; give what holds now, in order.
 
         Never overwrites: a row whose UID is bound to another CID, or erased, is answered with what holds. `is_new` marks the
-        rows that were taken; each of these is one `import` entry of the audit log. A tombstone takes away a binding of its UID, as
-        `erase` does. Durable on return. Raises `LedgerUnavailable`.
+        rows that were taken; each of these is one `import` entry of the audit log.
+
+        A tombstone takes away a binding of its UID, as `erase` does, and its answer has the CID that the UID had. With the last UID of
+        a CID in a portal go its address keys there, and what names it in the entries of other UIDs (an `erase` entry each). Unless it
+        `buries`: then a tombstone of a bound UID is not taken. Durable on return. Raises `LedgerUnavailable`.
         """
 
     async def erase(

@@ -74,10 +74,21 @@ class MemoryLedger:
             self._write(note, now_ms)
         self._repeats.wrote(fresh)
 
-    async def import_rows(self, rows: Sequence[BoundUid], now_ms: int) -> list[Binding]:
+    async def import_rows(
+        self, rows: Sequence[BoundUid], now_ms: int, *, buries: bool = True
+    ) -> list[Binding]:
         """Bind rows of another ledger with their own times; give what holds now, in order, `is_new` for those taken."""
         self._refuse_when_closed()
-        return [self._import(row, now_ms) for row in rows]
+        answers = [self._import(row, now_ms, buries=buries) for row in rows]
+        buried = {
+            (row.portal_id, answer.cid): row.reason
+            for row, answer in zip(rows, answers, strict=True)
+            if answer.is_erased and answer.cid is not None
+        }
+        for (portal_id, cid), reason in buried.items():
+            if not self.uids_of(cid, portal_id):
+                self._forget_customer(portal_id, cid, reason, now_ms)
+        return answers
 
     async def erase(
         self, portal_id: str | None, *, cid: str = "", uid: str = "", reason: str, now_ms: int
@@ -170,9 +181,9 @@ class MemoryLedger:
         """Refuse everything from now on."""
         self._is_closed = True
 
-    def _import(self, row: BoundUid, now_ms: int) -> Binding:
+    def _import(self, row: BoundUid, now_ms: int, *, buries: bool) -> Binding:
         held = self.lookup(row.portal_id, row.uid)
-        if held.is_erased or (held.cid is not None and row.erased_ms is None):
+        if held.is_erased or (held.cid is not None and (row.erased_ms is None or not buries)):
             return held
         if row.erased_ms is None:
             self._bound[row.portal_id, row.uid] = BoundUid(row.portal_id, row.uid, row.cid, row.bound_ms)
@@ -186,7 +197,17 @@ class MemoryLedger:
             AuditNote(kind="import", portal_id=key[0], uid=key[1], other="erased", note=row.reason), now_ms
         )
         self._repeats.clear()
-        return Binding(is_new=True, is_erased=True)
+        return Binding(held.cid, is_new=True, is_erased=True)
+
+    def _forget_customer(self, portal_id: str, cid: str, reason: str, now_ms: int) -> None:
+        """Take away what is still known of a customer whose last UID in the portal has gone."""
+        for key in [key for key, first in self._first_cids.items() if key[0] == portal_id and first == cid]:
+            del self._first_cids[key]
+        emptied = self._empty(lambda entry: entry.portal_id == portal_id and cid in {entry.cid, entry.other})
+        for portal, uid in dict.fromkeys(emptied):
+            self._write(
+                AuditNote(kind="erase", portal_id=portal, uid=uid, other="entries", note=reason), now_ms
+            )
 
     def _first_cid(self, portal_id: str) -> Callable[[str], str | None]:
         return lambda key: self._first_cids.get((portal_id, key))

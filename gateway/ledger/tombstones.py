@@ -123,7 +123,7 @@ def _forget(whom: Whom, found: _Found, reason: str, now_ms: int, connection: aps
         new = lay(connection, dict.fromkeys(uids, (now_ms, reason)), portals)
         entries = {each.seq: each for each in (*found.entries, *since)}
         emptied = empty(connection, entries, set(uids), now_ms, reason)
-        gone = sum(_forget_key(connection, portal, key, now_ms, reason) for portal, key in found.keys)
+        gone = sum(forget_key(connection, portal, key, now_ms, reason) for portal, key in found.keys)
         laid = set(new)
         notes = [
             AuditNote(
@@ -194,11 +194,6 @@ def tell(connection: apsw.Connection, notes: Sequence[AuditNote], now_ms: int) -
     connection.execute("UPDATE state SET generation = generation + 1")
 
 
-def entries_of(connection: apsw.Connection, uids: Sequence[Key]) -> dict[int, AuditEntry]:
-    """Give the entries of UIDs that still have their text."""
-    return {each.seq: each for each in _entries(connection, uids, Whom(None, "", ""))}
-
-
 def _uids(connection: apsw.Connection, whom: Whom) -> list[Key]:
     """Give the UIDs that are meant: of a customer the living ones, of one UID also where it is erased or was never bound."""
     if whom.cid:
@@ -227,7 +222,8 @@ def _entries(
     return [entry(row) for row in rows]
 
 
-def _forget_key(connection: apsw.Connection, portal: int, key: bytes, now_ms: int, reason: str) -> int:
+def forget_key(connection: apsw.Connection, portal: int, key: bytes, now_ms: int, reason: str) -> int:
+    """Take an address key away and give how many went (0: another process was faster); within a transaction."""
     connection.execute(
         "INSERT INTO forgotten (portal, key, erased_ms, reason) VALUES (?, ?, ?, ?)",
         (portal, key, now_ms, reason),

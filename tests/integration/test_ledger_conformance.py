@@ -650,8 +650,8 @@ async def test_tombstones_are_imported(ledger):
 
     first, second = await ledger.import_rows(stones, 9), await ledger.import_rows(stones, 10)
 
-    taken = Binding(is_new=True, is_erased=True)
-    assert (first, second) == ([taken, taken], [ERASED, ERASED])
+    taken = [Binding(MD5, is_new=True, is_erased=True), Binding(is_new=True, is_erased=True)]
+    assert (first, second) == (taken, [ERASED, ERASED])
     assert ledger.find("1") + ledger.find("2") == stones
     assert await ledger.bind([claim("1", MD5), claim("2", MD5)], 11) == [ERASED, ERASED]
     assert told(ledger) == [
@@ -673,9 +673,96 @@ async def test_a_binding_and_its_tombstone_in_one_import(ledger):
 
     answers = await ledger.import_rows(rows, 9)
 
-    taken = Binding(is_new=True, is_erased=True)
-    assert answers == [Binding(MD5, is_new=True), taken, taken, ERASED]
+    buried, laid = Binding(MD5, is_new=True, is_erased=True), Binding(is_new=True, is_erased=True)
+    assert answers == [Binding(MD5, is_new=True), buried, laid, ERASED]
     assert sizes(ledger) == (0, 2, 0, 3, {})
+    assert verify(ledger).problems == []
+
+
+async def test_the_last_tombstone_of_a_customer_takes_all_that_is_known_of_it(ledger):
+    """With the last UID of a CID in a portal go its address keys and its name in others' entries, there and not in other portals."""
+    await ledger.bind(
+        [
+            claim("1", MD5, keys=(EMAIL,)),
+            claim("2", MD5, keys=(PHONE,)),
+            claim("3", OTHER_MD5, keys=("another",)),
+            claim("1", MD5, keys=(EMAIL,), portal_id="2"),
+        ],
+        5,
+    )
+    await ledger.record(
+        [
+            note("conflict", "3", cid=OTHER_MD5, other=MD5),
+            note("conflict", "4", cid=MD5, other=OTHER_MD5),
+            note("conflict", "5", cid="x", other="y"),
+        ],
+        6,
+    )
+
+    await ledger.import_rows([BoundUid(PORTAL, "1", "", 7, 7, "first")], 8)
+    between = sizes(ledger)
+    await ledger.import_rows([BoundUid(PORTAL, "2", "", 7, 7, "last")], 9)
+
+    assert between[2] == 4
+    assert sizes(ledger) == (2, 2, 2, 11, {PORTAL: 1, "2": 1})
+    assert told(ledger) == [
+        ("bind", PORTAL, "1", "", "", "", True),
+        ("bind", PORTAL, "2", "", "", "", True),
+        ("bind", PORTAL, "3", OTHER_MD5, "", "", False),
+        ("bind", "2", "1", MD5, "", "", False),
+        ("conflict", PORTAL, "3", "", "", "", True),
+        ("conflict", PORTAL, "4", "", "", "", True),
+        ("conflict", PORTAL, "5", "x", "y", "", False),
+        ("import", PORTAL, "1", "", "erased", "first", False),
+        ("import", PORTAL, "2", "", "erased", "last", False),
+        ("erase", PORTAL, "3", "", "entries", "last", False),
+        ("erase", PORTAL, "4", "", "entries", "last", False),
+    ]
+    assert await ledger.bind([claim("6", "new", keys=(EMAIL,))], 10) == [Binding("new", is_new=True)]
+    assert verify(ledger).problems == []
+
+
+async def test_a_customer_who_still_has_a_uid_keeps_its_addresses(ledger):
+    """Also when that UID comes in the same import as the tombstone."""
+    await ledger.bind([claim("1", MD5, keys=(EMAIL,))], 5)
+    await ledger.record([note("conflict", "3", cid=OTHER_MD5, other=MD5)], 6)
+
+    await ledger.import_rows([BoundUid(PORTAL, "1", "", 7, 7, "x"), BoundUid(PORTAL, "2", MD5, 7)], 9)
+
+    assert sizes(ledger)[:3] == (1, 1, 1)
+    assert ("conflict", PORTAL, "3", OTHER_MD5, MD5, "", False) in told(ledger)
+    assert verify(ledger).problems == []
+
+
+async def test_an_import_that_may_not_bury_leaves_the_living(ledger):
+    """Without leave a tombstone of a bound UID is answered with what holds; one of an unbound UID is laid."""
+    await ledger.bind([claim("1", MD5, keys=(EMAIL,))], 5)
+    stones = [BoundUid(PORTAL, uid, "", 7, 7, "x") for uid in "123"]
+    rows = [*stones[:2], BoundUid(PORTAL, "3", MD5, 6), stones[2]]
+
+    answers = await ledger.import_rows(rows, 9, buries=False)
+
+    laid, living = Binding(is_new=True, is_erased=True), Binding(MD5)
+    assert answers == [living, laid, Binding(MD5, is_new=True), living]
+    assert sizes(ledger) == (2, 1, 1, 3, {PORTAL: 2})
+    assert await ledger.import_rows(stones, 10) == [
+        Binding(MD5, is_new=True, is_erased=True),
+        ERASED,
+        Binding(MD5, is_new=True, is_erased=True),
+    ]
+    assert sizes(ledger) == (0, 3, 0, 5, {})
+    assert verify(ledger).problems == []
+
+
+async def test_many_customers_are_buried_by_one_import(ledger):
+    """Each with its addresses, and nobody else's."""
+    numbers = range(1_500)
+    await ledger.bind([claim(str(n), f"c{n}", keys=(f"key {n}",)) for n in numbers], 5)
+
+    await ledger.import_rows([BoundUid(PORTAL, str(n), "", 7, 7, f"r{n}") for n in numbers if n % 3], 9)
+
+    assert sizes(ledger) == (500, 1_000, 500, 2_500, {PORTAL: 500})
+    assert ledger.uids_of("c3") == [BoundUid(PORTAL, "3", "c3", 5)]
     assert verify(ledger).problems == []
 
 
