@@ -1,7 +1,7 @@
 """The command line: `tracking-gateway serve | demo | check | snippet | doctor | ledger | quarantine`.
 
-Exit codes: 0 done, 1 the world is in the way (a port, a disk, a ledger), 2 a setting or an argument is wrong. With `--json`,
-standard output is one JSON document.
+Exit codes: 0 done, 1 the world is in the way (a port, a disk, a ledger) or somebody said no, 2 a setting or an argument is wrong, 130
+interrupted. With `--json`, standard output is one JSON document, whatever becomes of the command.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ from gateway.commands.ledger import ledger_app
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
 from gateway.commands.quarantine import quarantine_app
 from gateway.settings_types import ConflictPolicy  # noqa: TC001 -- see above
-from gateway.terminal import explained, fail, flat, print_json
+from gateway.telemetry.redaction import redact
+from gateway.terminal import explained, fail, flat, print_cut_short, print_json, print_wrong_argument
 
 if TYPE_CHECKING:
     from gateway.settings import Property, Settings
@@ -40,12 +41,15 @@ app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
 
 
+_INTERRUPTED = 130
+
+
 def main() -> None:
     """Run the command line."""
     code: str | int | None = None
     try:
         try:
-            code = _run()
+            code = _run(as_json="--json" in sys.argv)
         except SystemExit as ended:
             code = ended.code
         # Here, where a full disk can still be told; a reader that has enough is no error of ours.
@@ -59,15 +63,26 @@ def main() -> None:
     sys.exit(code)
 
 
-def _run() -> int:
-    if "--json" not in sys.argv:
-        app()
+def _run(*, as_json: bool) -> int:
+    """Run the command that was asked for and give its exit code; how it was cut short is said in the form that was asked for."""
     try:
-        return int(app(standalone_mode=False) or 0)
+        code = int(app(standalone_mode=False) or 0)
     except typer.TyperException as error:
-        # A wrong argument, too, is said in the form that was asked for.
-        print_json({"ok": False, "error": error.format_message()})
+        # A wrong argument may be an address, and what a command says may be kept in a log.
+        message = redact(error.format_message())
+        if as_json:
+            print_json({"ok": False, "error": message})
+        else:
+            print_wrong_argument(error, message)
         return 2
+    except typer.Abort:
+        print_cut_short("aborted", as_json=as_json)
+        return 1
+    except KeyboardInterrupt:
+        code = _INTERRUPTED
+    if code == _INTERRUPTED:
+        print_cut_short("interrupted", as_json=as_json)
+    return code
 
 
 def _version(*, value: bool) -> None:

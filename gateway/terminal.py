@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import orjson
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from typer.rich_utils import rich_format_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +46,24 @@ def fail(message: str, *, code: int = 1, as_json: bool = False) -> NoReturn:
 def print_json(value: Any) -> None:
     """Print the one JSON document of a command."""
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
+
+
+def print_cut_short(how: str, *, as_json: bool) -> None:
+    """Say that somebody ended a command before it was done: `aborted`, `interrupted`."""
+    if as_json:
+        print_json({"ok": False, "error": how})
+    else:
+        sys.stderr.write(f"tracking-gateway: {how}\n")
+
+
+def print_wrong_argument(error: typer.TyperException, message: str) -> None:
+    """Say on standard error what is wrong with a command line: `message`, in place of what `error` says, which may hold an address."""
+    ctx = getattr(error, "ctx", None)
+    # Where a command was left out its help has been printed already.
+    if type(error).__name__ != "NoArgsIsHelpError":
+        shown = typer.TyperException(message)
+        shown.ctx = ctx  # type: ignore[attr-defined]  # its usage line is printed
+        rich_format_error(cast("Any", shown))
 
 
 def print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:

@@ -1,8 +1,8 @@
 """How far an import has come, in a file beside its source, so that it can go on after whatever ended it.
 
 It is written anew after each batch that is durable in the ledger, and takes the place of the one before at once (rename): there is never
-half of one. It belongs to one source and one ledger, and is no use for another. What was imported after the last checkpoint is read again:
-the ledger knows those rows already and stays as it is.
+half of one. It belongs to one source and one ledger, and is no use for another: the source is known by its beginning, the ledger by an entry of
+its audit log, which no other has. What was imported after the last checkpoint is read again: the ledger knows those rows already and stays as it is.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from gateway.commands.files import open_private
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from gateway.ledger.contract import Ledger
+
 _FINGERPRINTED_BYTES = 65_536
 
 
@@ -31,11 +33,14 @@ class Fingerprint(msgspec.Struct, frozen=True):
 class Counts(msgspec.Struct):
     """What has become of the rows that were read: `refused` by reason, all others as numbers.
 
-    `unknown_portals` are among the taken ones.
+    `taken` are bindings, `tombstones` those of UIDs that were not bound, `buried` those that took a binding away. `unknown_portals` are
+    among these three.
     """
 
     read: int = 0
     taken: int = 0
+    tombstones: int = 0
+    buried: int = 0
     known: int = 0
     conflicts: int = 0
     refused: dict[str, int] = {}
@@ -47,11 +52,22 @@ class Counts(msgspec.Struct):
         return self.conflicts + sum(self.refused.values())
 
 
+class Head(msgspec.Struct, frozen=True):
+    """The last entry of a ledger's audit log: its number (0: there is none) and its chain hash in hex."""
+
+    seq: int
+    chain: str
+
+
 class Checkpoint(msgspec.Struct, frozen=True):
-    """The place behind the last durable batch: `offset` in bytes and `line` of the source, `report_bytes` of the report."""
+    """The place behind the last durable batch: `offset` in bytes and `line` of the source, `report_bytes` of the report.
+
+    `ledger` is its path, `head` how far its audit log came with that batch.
+    """
 
     source: Fingerprint
     ledger: str
+    head: Head
     format: Literal["csv", "jsonl"]
     portal_id: str
     offset: int
@@ -77,6 +93,27 @@ def fingerprint(path: Path) -> Fingerprint:
     with path.open("rb") as source:
         beginning = source.read(_FINGERPRINTED_BYTES)
         return Fingerprint(os.fstat(source.fileno()).st_size, hashlib.sha256(beginning).hexdigest())
+
+
+def head_of(ledger: Ledger) -> Head:
+    """Give the last entry of a ledger's audit log. Raises `LedgerUnavailable`."""
+    stats = ledger.stats()
+    return Head(stats.audit_entries, stats.audit_head)
+
+
+def insist_on_ledger(path: Path, checkpoint: Checkpoint, ledger: Ledger | None) -> None:
+    """Raise `WrongCheckpoint` unless the ledger (`None`: there is none) is the one that was imported into. Raises `LedgerUnavailable`."""
+    head = checkpoint.head
+    if not head.seq:
+        # Not a row had come in.
+        return
+    entry = next(ledger.audit(head.seq - 1), None) if ledger is not None else None
+    if entry is None or (entry.seq, entry.chain) != (head.seq, head.chain):
+        raise WrongCheckpoint(
+            path,
+            f"the ledger at {checkpoint.ledger} is another one by now, or an older copy: "
+            f"entry {head.seq} of its audit log is not the one that the import had come to",
+        )
 
 
 def save(path: Path, checkpoint: Checkpoint) -> None:

@@ -8,7 +8,16 @@ import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.commands.admission import Admission
-from gateway.commands.checkpoint import Checkpoint, Counts, WrongCheckpoint, fingerprint, read, save
+from gateway.commands.checkpoint import (
+    Checkpoint,
+    Counts,
+    WrongCheckpoint,
+    fingerprint,
+    head_of,
+    insist_on_ledger,
+    read,
+    save,
+)
 from gateway.commands.importing import Import, Rehearsal
 from gateway.commands.neighbour import Neighbour
 from gateway.commands.options import now_ms, opened
@@ -17,16 +26,21 @@ from gateway.commands.report import Report
 from gateway.ledger.transfer import Rows, guessed_format
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from io import BufferedReader
     from pathlib import Path
 
-    from gateway.commands.importing import Taker
+    from gateway.commands.importing import MayBury
+    from gateway.ledger.contract import BoundUid, Ledger
     from gateway.ledger.transfer import Format
     from gateway.settings import Settings
 
 
 class Plan(NamedTuple):
-    """What was asked for; `source` is the file beside which the place is kept, `None` where it is not."""
+    """What was asked for; `source` is the file beside which the place is kept, `None` where it is not.
+
+    `may_bury` says whether tombstones may take living bindings away, or asks, given the first of them.
+    """
 
     source: Path | None
     format_: Format | None
@@ -35,6 +49,7 @@ class Plan(NamedTuple):
     any_portal: bool
     resume: bool
     dry_run: bool
+    may_bury: MayBury
     as_json: bool
 
 
@@ -67,6 +82,7 @@ async def _run(settings: Settings, file: BufferedReader, plan: Plan) -> Done:
         earlier = read(place, source, str(ledger_file.absolute()))
         if earlier is not None:
             _refuse_others(place, earlier, plan)
+            await _insist_on_ledger(place, earlier, ledger_file)
     format_ = earlier.format if earlier else plan.format_ or guessed_format(file.peek())
     rows = Rows(file, format_, now_ms)
     report = Report(plan.report, earlier.report_bytes if earlier else 0)
@@ -77,16 +93,17 @@ async def _run(settings: Settings, file: BufferedReader, plan: Plan) -> Done:
         place.unlink(missing_ok=True)
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(report.close)
-        taker = _taker(ledger_file, stack, dry_run=plan.dry_run)
+        ledger = _ledger(ledger_file, stack, dry_run=plan.dry_run)
         bar = stack.enter_context(Bar("importing", source.size if source else 0, as_json=plan.as_json))
 
         def after_batch() -> None:
-            if place is not None and source is not None:
+            if place is not None and source is not None and ledger is not None:
                 save(
                     place,
                     Checkpoint(
                         source=source,
                         ledger=str(ledger_file.absolute()),
+                        head=head_of(ledger),
                         format=format_,
                         portal_id=plan.portal_id,
                         offset=rows.offset,
@@ -98,14 +115,19 @@ async def _run(settings: Settings, file: BufferedReader, plan: Plan) -> Done:
                 )
             bar.at(rows.offset, f"{counts.read:,} rows")
 
+        def ask(stones: Sequence[BoundUid]) -> bool:
+            with bar.hidden():
+                return plan.may_bury if isinstance(plan.may_bury, bool) else plan.may_bury(stones)
+
         read_before, started = counts.read, time.monotonic()
         await Import(
             rows,
-            taker,
+            ledger if ledger is not None and not plan.dry_run else Rehearsal(ledger),
             Admission(settings, any_portal=plan.any_portal),
             report,
             counts,
             portal_id=plan.portal_id,
+            may_bury=plan.may_bury if isinstance(plan.may_bury, bool) else ask,
             after_batch=after_batch,
             is_shared=Neighbour(settings.data_dir).is_there,
         ).run()
@@ -115,15 +137,22 @@ async def _run(settings: Settings, file: BufferedReader, plan: Plan) -> Done:
     return Done(counts, (counts.read - read_before) / max(seconds, 0.001))
 
 
-def _taker(ledger_file: Path, stack: contextlib.AsyncExitStack, *, dry_run: bool) -> Taker:
+def _ledger(ledger_file: Path, stack: contextlib.AsyncExitStack, *, dry_run: bool) -> Ledger | None:
+    """Open the ledger until the stack is left; `None` where a rehearsal has none."""
     if dry_run and not ledger_file.exists():
-        return Rehearsal(None)
+        return None
     if not dry_run:
         # Rows may be brought in before the first gateway has run.
         ledger_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     ledger = opened(ledger_file, read_only=dry_run)
     stack.push_async_callback(ledger.close)
-    return Rehearsal(ledger) if dry_run else ledger
+    return ledger
+
+
+async def _insist_on_ledger(place: Path, earlier: Checkpoint, ledger_file: Path) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        # Only looked at: one that is missing is not made.
+        insist_on_ledger(place, earlier, _ledger(ledger_file, stack, dry_run=True))
 
 
 def _refuse_others(place: Path, earlier: Checkpoint, plan: Plan) -> None:

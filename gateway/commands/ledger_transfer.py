@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, cast
@@ -20,17 +21,25 @@ from gateway.commands.options import (
     opened,
     store,
 )
+from gateway.telemetry.redaction import redact
 from gateway.terminal import explained, fail, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from io import BufferedReader
 
     from gateway.commands.import_job import Done
+    from gateway.ledger.contract import BoundUid
     from gateway.ledger.transfer import Format
 
 FormatOption = Annotated[
     str, typer.Option("--format", metavar="csv|jsonl", help="Without it the file's name or beginning tells.")
 ]
+_SHOWN_UIDS = 10
+_BEYOND = (
+    "Events of erased UIDs that wait in the quarantine stay there: `tracking-gateway ledger erase` with the same UID or CID removes "
+    "them, and says what else can't be erased from here."
+)
 _SUFFIXES: dict[str, Format] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl"}
 
 
@@ -110,11 +119,18 @@ def import_(  # noqa: PLR0913 -- each is an option
         bool, typer.Option("--resume", help="Go on where an import of this file was interrupted.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen; change nothing.")
+        bool, typer.Option("--dry-run", help="Say what would happen; change nothing, ask nothing.")
+    ] = False,
+    yes: Annotated[
+        bool,
+        typer.Option("--yes", help="Let tombstones take living bindings away; else a terminal is asked."),
     ] = False,
     json: JsonOption = False,
 ) -> None:
     """Bind the rows of a file; never overwrites, and may be done again. Exit code 1 when some rows were not taken.
+
+    A tombstone in the file forgets its UID here too. Where that takes a living binding away it needs a yes, as `ledger erase` does, and
+    is as final: with the last UID of a customer in a portal go its address keys there.
 
     CSV needs a header with portal_id, uid and cid, in any order; bound_at, erased_at and reason may be missing. JSONL has the same keys.
     What is not taken is in the report, with its line and why. After each batch the place is kept in FILE.progress.
@@ -132,7 +148,8 @@ def import_(  # noqa: PLR0913 -- each is an option
             "--resume needs a file, and no --dry-run: nothing else can be gone on with", code=2, as_json=json
         )
     if path is not None and not path.exists():
-        fail(f"{path} does not exist: name the file with the rows", code=2, as_json=json)
+        # It may be an address that somebody took for another argument.
+        fail(f"{redact(str(path))} does not exist: name the file with the rows", code=2, as_json=json)
     chosen = _format(format_, path, as_json=json)
     report = report or (path.with_name(f"{path.name}.report.csv") if path else Path("stdin.report.csv"))
     if path is not None and report.resolve() in {path.resolve(), progress_file(path).resolve()}:
@@ -147,6 +164,7 @@ def import_(  # noqa: PLR0913 -- each is an option
         any_portal=any_portal,
         resume=resume,
         dry_run=dry_run,
+        may_bury=yes or (_ask if sys.stdin.isatty() and path is not None and not dry_run else False),
         as_json=json,
     )
     with explained(as_json=json), _source(path) as file:
@@ -156,9 +174,25 @@ def import_(  # noqa: PLR0913 -- each is an option
             fail(f"{source}: {error}", code=2, as_json=json)
         except LedgerUnavailable as error:
             fail(f"{error}{hint}", as_json=json)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, typer.Abort):
             fail(f"interrupted{hint}", as_json=json)
     _tell(done, report, dry_run=dry_run, as_json=json)
+
+
+def _ask(stones: Sequence[BoundUid]) -> bool:
+    """Ask whether tombstones, of which these are the first, may take living bindings away. Raises `typer.Abort`."""
+    names = ", ".join(f"{each.uid} (portal {each.portal_id})" for each in stones[:_SHOWN_UIDS])
+    more = f" and {len(stones) - _SHOWN_UIDS:,} more" if len(stones) > _SHOWN_UIDS else ""
+    sys.stderr.write(
+        f"The file says of bound UIDs that they were erased: {names}{more}.\n"
+        "Erased here too, they and all others of which it says so are forgotten for good. --dry-run --yes counts them.\n"
+    )
+    # The loop that this is called from keeps Ctrl-C for itself, and would hear of it only after the answer.
+    of_loop = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return typer.confirm("Erase them?", err=True)
+    finally:
+        signal.signal(signal.SIGINT, of_loop)
 
 
 def _source(path: Path | None) -> contextlib.AbstractContextManager[BufferedReader]:
@@ -175,6 +209,8 @@ def _format(given: str, path: Path | None, *, as_json: bool) -> Format | None:
 
 
 def _tell(done: Done, report: Path, *, dry_run: bool, as_json: bool) -> NoReturn:
+    from gateway.commands.importing import WOULD_BURY  # noqa: PLC0415 -- see `export`
+
     counts = done.counts
     refused = sum(counts.refused.values())
     document = {
@@ -182,6 +218,8 @@ def _tell(done: Done, report: Path, *, dry_run: bool, as_json: bool) -> NoReturn
         "dry_run": dry_run,
         "rows": counts.read,
         "taken": counts.taken,
+        "tombstones": counts.tombstones,
+        "buried": counts.buried,
         "known": counts.known,
         "conflicts": counts.conflicts,
         "refused": refused,
@@ -189,6 +227,7 @@ def _tell(done: Done, report: Path, *, dry_run: bool, as_json: bool) -> NoReturn
         "unknown_portals": counts.unknown_portals,
         "report": str(report) if counts.not_taken else None,
         "rows_per_second": round(done.rows_per_second),
+        "beyond": _BEYOND if counts.tombstones or counts.buried else None,
     }
     if as_json:
         print_json(document)
@@ -197,15 +236,26 @@ def _tell(done: Done, report: Path, *, dry_run: bool, as_json: bool) -> NoReturn
             f"{counted(counts.read, 'row')} read, {done.rows_per_second:,.0f} a second"
             + (": a rehearsal, nothing was changed" if dry_run else ""),
             f"  {counts.taken:,} taken",
+            *(
+                [f"  {counts.tombstones:,} tombstones of UIDs that were not bound"]
+                if counts.tombstones
+                else []
+            ),
+            *([f"  {counts.buried:,} tombstones that took a living binding away"] if counts.buried else []),
             f"  {counts.known:,} known already",
             f"  {counts.conflicts:,} in conflict: the UID has another CID, which stays",
             f"  {refused:,} refused"
             + "".join(f"; {name}: {n:,}" for name, n in sorted(counts.refused.items())),
         ]
         if counts.unknown_portals:
+            lines.append(f"  {counts.unknown_portals:,} of these in portals that the settings don't know")
+        if WOULD_BURY in counts.refused:
             lines.append(
-                f"  {counts.unknown_portals:,} of the taken ones in portals that the settings don't know"
+                f"{WOULD_BURY}: a tombstone would take a living binding away. "
+                "If that is meant, import the file again with --yes"
             )
+        if counts.tombstones or counts.buried:
+            lines.append(_BEYOND)
         if counts.not_taken:
             lines.append(f"What was not taken is in {report}")
         sys.stdout.write("\n".join(lines) + "\n")

@@ -12,7 +12,17 @@ import os
 import pytest
 
 from gateway.commands.admission import Admission, holds_address
-from gateway.commands.checkpoint import Checkpoint, Counts, WrongCheckpoint, fingerprint, read, save
+from gateway.commands.checkpoint import (
+    Checkpoint,
+    Counts,
+    Head,
+    WrongCheckpoint,
+    fingerprint,
+    head_of,
+    insist_on_ledger,
+    read,
+    save,
+)
 from gateway.commands.exporting import CantResume, last_row, write_rows
 from gateway.commands.importing import Import, Rehearsal
 from gateway.commands.neighbour import Neighbour
@@ -42,7 +52,9 @@ class Desk:
         self.report = folder / "rows.csv.report.csv"
         self.batches = 0
 
-    async def import_(self, text, *, taker=None, any_portal=False, shared=False, **options) -> Counts:
+    async def import_(
+        self, text, *, taker=None, any_portal=False, shared=False, may_bury=True, **options
+    ) -> Counts:
         counts, report = Counts(), Report(self.report)
 
         def after_batch() -> None:
@@ -51,7 +63,7 @@ class Desk:
         try:
             await Import(
                 rows_of(text), taker or self.ledger, Admission(make_settings(), any_portal=any_portal), report, counts,
-                after_batch=after_batch, is_shared=lambda: shared, **options,
+                may_bury=may_bury, after_batch=after_batch, is_shared=lambda: shared, **options,
             ).run()  # fmt: skip
         finally:
             report.close()
@@ -77,8 +89,8 @@ async def test_rows_are_taken_with_their_own_times_and_known_the_second_time(des
     rows = list(desk.ledger.export())
     second = await desk.import_(text)
 
-    assert (3, 3, 0, 0) == (first.read, first.taken, first.known, first.not_taken)
-    assert (3, 0, 3, 0) == (second.read, second.taken, second.known, second.not_taken)
+    assert (3, 2, 1, 0, 0) == (first.read, first.taken, first.tombstones, first.known, first.not_taken)
+    assert (3, 0, 0, 3, 0) == (second.read, second.taken, second.tombstones, second.known, second.not_taken)
     assert [1_767_323_045_678, NOW_MS] == [each.bound_ms for each in desk.ledger.uids_of(LAN)]
     assert ["ticket 7"] == [each.reason for each in desk.ledger.find("3")]
     assert rows == list(desk.ledger.export())
@@ -110,7 +122,7 @@ async def test_an_erased_uid_stays_erased(desk):
         f"{HEAD}{PORTAL_ID},1,{LAN},,,\n{PORTAL_ID},2,,,2026-02-01T00:00:00Z,ticket 8\n"
     )
 
-    assert ({"erased": 1}, 1) == (counts.refused, counts.taken)
+    assert ({"erased": 1}, 0, 0, 1) == (counts.refused, counts.taken, counts.tombstones, counts.buried)
     assert [("2", PORTAL_ID, "1", "erased", "", LAN)] == desk.reported()
     assert desk.ledger.lookup(PORTAL_ID, "2").is_erased
 
@@ -195,9 +207,9 @@ async def test_many_rows_go_in_batches_in_the_order_of_their_keys(desk):
     batches = []
 
     class Watched:
-        async def import_rows(self, rows, now_ms):
+        async def import_rows(self, rows, now_ms, *, buries):
             batches.append([int(row.uid) for row in rows])
-            return await desk.ledger.import_rows(rows, now_ms)
+            return await desk.ledger.import_rows(rows, now_ms, buries=buries)
 
     await desk.ledger.bind([Claim(portal_id=PORTAL_ID, uid=str(n), cid=LAN) for n in (4_000, 3_999)], 5)
     uids = [5_000 - number for number in range(4_500)]
@@ -223,11 +235,11 @@ async def test_a_gateway_beside_it_is_left_breath(desk, monkeypatch):
         await original(0)
 
     class Slow:
-        async def import_rows(self, rows, now_ms):
+        async def import_rows(self, rows, now_ms, *, buries):
             done = asyncio.Event()
             asyncio.get_running_loop().call_later(0.08, done.set)
             await done.wait()
-            return await desk.ledger.import_rows(rows, now_ms)
+            return await desk.ledger.import_rows(rows, now_ms, buries=buries)
 
     monkeypatch.setattr("gateway.commands.importing.asyncio.sleep", remembered)
     await desk.import_(f"{HEAD}{PORTAL_ID},1,{LAN},,,\n", taker=Slow(), shared=True)
@@ -240,10 +252,10 @@ async def test_what_was_taken_before_the_ledger_failed_stays(desk):
     """And is in the report and the place that is kept: the error goes to who called."""
 
     class Failing:
-        async def import_rows(self, rows, now_ms):
+        async def import_rows(self, rows, now_ms, *, buries):
             if desk.batches:
                 raise LedgerUnavailable("x", "the disk is full", "make room")
-            return await desk.ledger.import_rows(rows, now_ms)
+            return await desk.ledger.import_rows(rows, now_ms, buries=buries)
 
     text = HEAD + "".join(f"{PORTAL_ID},{uid},{LAN},,,\n" for uid in range(1, 3_000))
     with pytest.raises(LedgerUnavailable):
@@ -254,8 +266,8 @@ async def test_what_was_taken_before_the_ledger_failed_stays(desk):
 
 def place(source, **fields) -> Checkpoint:
     values = {
-        "source": fingerprint(source), "ledger": "/data/ledger.db", "format": "csv", "portal_id": "", "offset": 10, "line": 2,
-        "report": "/r", "report_bytes": 0, "counts": Counts(read=3, refused={"raw_cid": 1}),
+        "source": fingerprint(source), "ledger": "/data/ledger.db", "head": Head(1, "ab" * 32), "format": "csv", "portal_id": "",
+        "offset": 10, "line": 2, "report": "/r", "report_bytes": 0, "counts": Counts(read=3, refused={"raw_cid": 1}),
     }  # fmt: skip
     return Checkpoint(**{**values, **fields})
 
@@ -289,6 +301,26 @@ def test_a_place_in_another_file_or_ledger_is_refused(tmp_path):
     kept.write_text("{}")
     with pytest.raises(WrongCheckpoint, match="no checkpoint"):
         read(kept, print_, "/data/ledger.db")
+
+
+async def test_a_place_is_of_the_ledger_whose_log_goes_through_it(tmp_path):
+    """Told by one entry: of another ledger, of an older copy, of none it is not; of one that has gone on it is."""
+    source, kept = tmp_path / "rows.csv", tmp_path / "rows.csv.progress"
+    source.write_text(HEAD)
+    ledger, other = MemoryLedger(), MemoryLedger()
+    for each in (ledger, other):
+        await each.bind([Claim(portal_id="1", uid="1", cid=LAN), Claim(portal_id="1", uid="2", cid=LAN)], 5)
+    at_start, at_end = place(source, head=head_of(MemoryLedger())), place(source, head=head_of(ledger))
+    await ledger.bind([Claim(portal_id="1", uid="3", cid=LAN)], 6)
+    await ledger.erase("1", uid="2", reason="x", now_ms=7)
+
+    insist_on_ledger(kept, at_end, ledger)
+    for each in (ledger, other, None):
+        insist_on_ledger(kept, at_start, each)
+    for each in (other, MemoryLedger(), None):
+        with pytest.raises(WrongCheckpoint, match="is another one by now") as raised:
+            insist_on_ledger(kept, at_end, each)
+        assert "leave out --resume to begin again, which is safe" in str(raised.value)
 
 
 def test_a_report_takes_no_other_files_place(tmp_path):
