@@ -46,6 +46,10 @@ format: $(READY) ## Put the code into its form
 bench: $(READY) ## Measure: events per CPU second beside nginx in the same run (needs nginx and wrk)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
+.PHONY: bench-ledger
+bench-ledger: $(READY) ## Measure the ledger with ten million bindings (makes and keeps a file of 2 GB)
+	@$(BIN)/python -m benchmarks.ledger $(BENCH)
+
 .PHONY: clean
 clean: ## Remove the virtual environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
