@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST = 8
 """Addresses of one event that count: a customer has two or three; what a hostile page adds would only cost."""
+_MOST_CUSTOMERS = 64
 
 
 class Address(NamedTuple):
@@ -45,15 +46,17 @@ class AddressBook:
     def read(self, customers: Sequence[Place]) -> list[Address]:
         """Give the addresses of the objects that describe a customer, each once, at most `MOST`."""
         found: dict[tuple[str, str, str], Address] = {}
+        distinct: set[tuple[str, str]] = set()
         for each in self._all(customers):
+            distinct.add((each.kind, each.normal))
             found.setdefault((each.path, each.kind, each.normal), each)
-            if len(found) == MOST:
+            if len(distinct) == MOST:
                 break
         return list(found.values())
 
     def _all(self, customers: Sequence[Place]) -> Iterator[Address]:
         for name, kind in self._fields:
-            for customer in customers:
+            for customer in customers[:_MOST_CUSTOMERS]:
                 value = text_of(customer.holder.get(name))
                 normal = None if value is None else self._normal(name, kind, value)
                 if value is not None and normal is not None:

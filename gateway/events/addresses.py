@@ -48,6 +48,9 @@ _INVISIBLE = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u20
 # Digits of any script and the marks people put between them; anything else in a phone field is not a phone number.
 _PHONE_SHAPE = re.compile(r"\+*[\d()\[\]\s.\-/~+\u2010-\u2015\u2212\u30fc]{6,40}\Z")
 _SCHEME = re.compile(r"\s*(?:tel|mailto|sms):", re.IGNORECASE)
+# `0912345678/9` are two numbers.
+_TWO_NUMBERS = re.compile(r"/\s*\d{1,2}\s*\Z")
+_MOST_ENCODINGS = 3
 _MAX_ADDRESS = 320
 # With blanks around. Unicode's normalising takes quadratic time for what nobody has as an address or id.
 _MAX_GIVEN = 1_024
@@ -117,7 +120,7 @@ def normalise_phone(value: str, region: str) -> str | None:
     text = unicodedata.normalize("NFKC", _INVISIBLE.sub("", value)).strip()
     if text[:4].lower() == "tel:":
         text = text[4:]
-    if not _PHONE_SHAPE.match(text):
+    if not _PHONE_SHAPE.match(text) or _TWO_NUMBERS.search(text):
         return None
     digits = "".join(str(unicodedata.decimal(mark)) for mark in text if mark.isdecimal())
     if text.lstrip("([ ").startswith("+"):
@@ -155,11 +158,16 @@ class Addresses:
         keyring: Keyring | None = None,
     ) -> None:
         self._keyring = Keyring(()) if keyring is None else keyring
-        self.email: Callable[[str], str | None] = lru_cache(_CACHED)(
+        email = lru_cache(_CACHED)(
             lambda value: normalise_email(value, gmail_dots=gmail_dots, plus_tags=plus_tags)
         )
-        self.phone: Callable[[str], str | None] = lru_cache(_CACHED)(
-            lambda value: normalise_phone(value, default_region)
+        phone = lru_cache(_CACHED)(lambda value: normalise_phone(value, default_region))
+        # What is too long to be one is not remembered either: a cache's keys are bounded by more than their number.
+        self.email: Callable[[str], str | None] = lambda value: (
+            email(value) if len(value) <= _MAX_GIVEN else None
+        )
+        self.phone: Callable[[str], str | None] = lambda value: (
+            phone(value) if len(value) <= _MAX_GIVEN else None
         )
         # A shop whose CIDs are hashes of its own numbers asks the same of every page view of a customer.
         self.is_same: Callable[[str, FieldKind, str], bool] = lru_cache(_CACHED)(self._is_same)
@@ -179,15 +187,14 @@ class Addresses:
         """Give the normalised address when a value that should be an opaque id is a raw e-mail or phone; else `None`.
 
         A number counts as a phone only where it is written as one, with `+` or a leading zero: any other digits may well be
-        a customer's number in the shop's own system. Text with an `@` that is no address is given trimmed and in lower case: it is
-        no opaque id either.
+        a customer's number in the shop's own system. Text with an `@` that is no address is given trimmed: it is no opaque id either.
         """
         text = value if value.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", value))
-        if "%" in text:
+        for _ in range(_MOST_ENCODINGS if "%" in text else 0):
             text = unquote(text)
         text = _SCHEME.sub("", text)
         if "@" in text:
-            return self.email(text) or text.strip().lower()
+            return self.email(text) or text.strip()
         if len(text) >= 8 and text.lstrip(" (").startswith(("+", "0")):
             return self.phone(text)
         return None

@@ -1,7 +1,7 @@
 """What becomes of an event whose UID can't have the CID that it claims: the policies `quarantine`, `new_uid` and `strip`.
 
 What always holds: such an event is never forwarded under its own UID with either customer. The UID that `new_uid` gives is
-made of the old one and the claimed CID under a secret: the same person on the same device gets the same one again, however often
+made of the old one and the claimed CID under a secret: the same claim under the same UID gets the same one again, however often
 the page sends its event, whichever worker takes it, and whether or not the page heard of it; nobody else can compute it.
 
 An erased UID is retired whatever the policy says: its later events go on under another one, and nothing links the two.
@@ -72,7 +72,7 @@ class Conflicts:
             elif is_conflict(identified, binding):
                 if owner is None or owner.on_conflict != "new_uid":
                     continue
-                pending.conflict_cid = binding.cid or ""
+                pending.conflict_cid, pending.conflict_uid = binding.cid or "", uid
                 moved[uid] = self.mint(portal_id, uid, identified.cid or "", stamp)
                 pending.move(moved[uid], "conflict")
             elif uid in moved and identified.cid is None:
@@ -97,7 +97,9 @@ class Conflicts:
 
 def is_conflict(identified: Identified, binding: Binding) -> bool:
     """Tell whether an event claims another customer than its UID has."""
-    return identified.cid is not None and binding.cid is not None and not identified.names(binding.cid)
+    if identified.cid is None or binding.cid is None:
+        return False
+    return not identified.names(binding.cid, is_known_otherwise=binding.known_cid is not None)
 
 
 def judge(prepared: Prepared, pending: Pending, binding: Binding) -> Rejection | None:
@@ -107,7 +109,8 @@ def judge(prepared: Prepared, pending: Pending, binding: Binding) -> Rejection |
         return ERASED
     if is_conflict(identified, binding):
         return STRIPPED if owner is not None and owner.on_conflict == "strip" else CONFLICT
-    if binding.aliases and owner is not None and owner.on_alias == "quarantine":
+    holds_alias = owner is not None and owner.on_alias == "quarantine"
+    if holds_alias and not all(alias.is_proved for alias in binding.aliases):
         return ALIAS
     if pending.cause == "conflict":
         return MOVED
@@ -134,7 +137,7 @@ def notes(prepared: Prepared, pending: Pending, binding: Binding, verdict: Verdi
         )
 
     if pending.conflict_cid:
-        note("conflict", pending.came_with, pending.conflict_cid, claimed, f"new_uid {pending.uid}")
+        note("conflict", pending.conflict_uid, pending.conflict_cid, claimed, f"new_uid {pending.uid}")
     if reason is Reason.CID_CONFLICT:
         note("conflict", pending.uid, binding.cid or "", claimed, "quarantine")
     elif reason is Reason.IDENTITY_STRIPPED:

@@ -29,7 +29,8 @@ class Pending(msgspec.Struct):
     """An event on its way: what was read, who it says it is of.
 
     `came_with` is the UID that it came with, where `uid` is another by now, and `cause` why: `restored` (the browser had lost
-    the UID, its signed cookie had not), `conflict` or `erased`. `conflict_cid` is the CID of the UID it came with, in a conflict.
+    the UID, its signed cookie had not), `conflict` or `erased`. `conflict_cid` is the CID of the UID that it could not have,
+    `conflict_uid`, in a conflict.
     `is_own`: the event itself says whose it is, by a UID or by a link's customer; else the UID is the visitor's or fresh.
     """
 
@@ -41,6 +42,7 @@ class Pending(msgspec.Struct):
     came_with: str = ""
     cause: str = ""
     conflict_cid: str = ""
+    conflict_uid: str = ""
     moves: int = 0
     is_own: bool = True
 
@@ -162,6 +164,7 @@ def _claim(portal_id: str, pending: Pending, *, holds_alias: bool) -> Claim:
         same=identified.same,
         keys=identified.keys,
         older_keys=identified.older_keys,
+        proved_keys=identified.proved_keys,
         holds_alias=holds_alias,
         event_id=pending.event_id,
     )

@@ -18,8 +18,9 @@ from gateway.events.addresses import Addresses
 from gateway.events.hashing import Hasher, digest, is_hash
 from gateway.events.keyring import Keyring
 from gateway.events.outcome import Reason, Rejection
-from gateway.events.places import Place, cid_places, customers, names_nobody, strip
+from gateway.events.places import Place, cid_places, customers, names_nobody
 from gateway.events.protection import Protection
+from gateway.events.stripping import strip
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from gateway.settings import Identity
     from gateway.settings_types import HashName
 
+# What begins or marks an address, in whatever field: an `@`, a number with its country code or its trunk zero, a URL of one.
+_RAW = (b"@", b"%40", b'"+', b'"0', b"tel:", b"\xef\xbc\xa0")
 _MAX_CID = 256
 _MAX_DETAIL = 500
 _MOST_SPELLINGS = 4
@@ -52,7 +55,7 @@ class Identified(msgspec.Struct, frozen=True):
     """What identification found: the claimed CID and how it came to be, or why the event can't be taken as it is.
 
     `same` are other hashes of the address that the CID is a hash of. `keys` and `older_keys` stand for the customer's addresses
-    in the ledger. `rejection` is a contradiction (to quarantine) or a CID of a wrong type (malformed). `placeholders` are the
+    in the ledger, `proved_keys` for those that the CID is a hash of. `rejection` is a contradiction (to quarantine) or a CID of a wrong type (malformed). `placeholders` are the
     places that held `undefined` and the like, `unreadable` the address fields that could be hashed only as they stood.
     `proof` tells of another CID whether it is a hash of an address that the claim rests on; it keeps the address to itself.
     """
@@ -66,12 +69,18 @@ class Identified(msgspec.Struct, frozen=True):
     same: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     older_keys: tuple[str, ...] = ()
+    proved_keys: tuple[str, ...] = ()
     places: tuple[Place, ...] = ()
     proof: Callable[[str], bool] | None = None
 
-    def names(self, cid: str) -> bool:
-        """Tell whether this CID names the claimed customer: it is the claimed one, or proved to be the same person's."""
-        return cid == self.cid or cid in self.same or (self.proof is not None and self.proof(cid))
+    def names(self, cid: str, *, is_known_otherwise: bool = False) -> bool:
+        """Tell whether this CID names the claimed customer: it is the claimed one, or proved to be the same person's.
+
+        `is_known_otherwise`: the ledger knows the customer's address with another CID, so a shared second address proves nothing.
+        """
+        if cid == self.cid or cid in self.same:
+            return True
+        return self.proof is not None and not (self.is_derived and is_known_otherwise) and self.proof(cid)
 
     def __repr__(self) -> str:
         return f"Identified(cid={self.cid!r}, is_derived={self.is_derived}, rejection={self.rejection!r})"
@@ -96,18 +105,20 @@ class Identities:
             keyring=keyring,
         )
         self._verify = identity.verify
-        self._protection = Protection(identity, self._addresses, Hasher(identity.field_hash, keyring))
+        self._protection = Protection(
+            identity, self._addresses, Hasher(identity.field_hash, keyring), self.opaque_uid
+        )
         self._derived_from = tuple(identity.derive_cid_from)
         known = dict.fromkeys([*self._derived_from, *identity.field_policies])
         self._book = AddressBook(list(known), self._addresses, self.is_placeholder)
         # With the quote that ends a key: `utm_medium=email` is no field.
         needles = {*self._protection.names, *(name.lower() for name in known)}
-        self._needles = tuple(f'{name}"'.encode() for name in sorted(needles))
+        self._needles = (*(f'{name}"'.encode() for name in sorted(needles)), *_RAW)
         self._placeholders = _placeholders(identity.placeholder_cids)
         self.protect_parameters = self._protection.protect_parameters
 
     def mentions_fields(self, body: bytes) -> bool:
-        """Tell, cheaply, whether a JSON text can hold an identity field at all; escapes may hide a name, so they count."""
+        """Tell, cheaply, whether a JSON text can hold an identity field or a raw address at all; escapes may hide one, so they count."""
         lowered = body.lower()
         for needle in self._needles:
             if needle in lowered:
@@ -123,9 +134,10 @@ class Identities:
         """Tell whether an id is what pages send when they have none: `undefined`, `null`, the hash of nothing."""
         return value.strip().lower() in self._placeholders
 
-    def strip(self, fields: JsonObject) -> None:
-        """Take every identity out of an event, in place: it goes out as nobody's."""
-        strip(fields, self._protection.is_identity)
+    def strip(self, fields: JsonObject, identified: Identified, *ids: str) -> None:
+        """Take every identity out of an event, in place: it goes out as nobody's. `ids` are its UIDs and CIDs besides the claimed."""
+        wrong = identified.repair.wrong if identified.repair is not None else ""
+        strip(fields, {identified.cid or "", *identified.same, wrong, *ids}, self._protection.is_identity)
 
     def identify(self, fields: JsonObject, *, may_hold_fields: bool) -> Identified:
         """Find whom the event names, repair and unify it in place, and apply each identity field's policy in place.
@@ -161,10 +173,11 @@ class Identities:
             return Identified(rejection=claim)
         if claim is None:
             return Identified(placeholders=tuple(placeholders)) if placeholders else _NOBODY
-        # Where the page named nobody, an address is the customer: each of them may be the one that the UID was bound by. But only
+        # Where the page named nobody, an address is the customer: each of hers may be the one that the UID was bound by. But only
         # the one that gave the CID speaks for other devices: a family may share a phone.
-        speaking = claim.basis if named else addresses
+        speaking = claim.basis if named else [each for each in addresses if each.path == claim.basis[0].path]
         keys, older_keys = self._keys(addresses)
+        proved = self._keys(claim.basis)
         return Identified(
             claim.cid,
             not named,
@@ -173,6 +186,7 @@ class Identities:
             same=self._same(claim),
             keys=keys,
             older_keys=older_keys,
+            proved_keys=proved[0] + proved[1],
             places=tuple(place for place, _ in named),
             proof=(lambda other: self._is_hash_of_any(other, speaking)) if speaking else None,
         )

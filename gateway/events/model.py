@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import lru_cache
+from hashlib import sha256
 from typing import Any, Literal
 
 import msgspec
@@ -74,10 +75,16 @@ class Stamp(msgspec.Struct, frozen=True):
         text = value.to_bytes(16, "big").hex()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
-    def fresh_uid(self) -> str:
-        """Give a new anonymous id: a positive integer of at most 63 bits as decimal text, like the CDP's own."""
+    def fresh_uid(self, index: int = 0) -> str:
+        """Give a new anonymous id: a positive integer of at most 63 bits as decimal text, like the CDP's own.
+
+        Those of one request differ by `index`.
+        """
         # Bits that no event id shows: a UID can't be computed from an id that was seen in a log.
-        return str((self.entropy >> 80) & ((1 << 63) - 1) or 1)
+        bits = self.entropy >> 80
+        if index:
+            bits = int.from_bytes(sha256(f"{self.entropy}/{index}".encode()).digest()[:8], "big")
+        return str(bits & ((1 << 63) - 1) or 1)
 
     @property
     def received_at(self) -> str:
@@ -96,7 +103,8 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
 
     `same` are other CIDs that are proved to name the same customer (the hash of the same address written otherwise, or under
     an older key): where one of them is known already, it stays. `keys` are hashes of the addresses that came with the CID;
-    the ledger remembers with which CID each came first. `older_keys` are the same addresses under keys that were rotated out:
+    the ledger remembers with which CID each came first. `proved_keys` are those of `keys` and `older_keys` of which the CID itself is a hash: that
+    somebody else came with such an address first is told, but keeps nobody out. `older_keys` are the same addresses under keys that were rotated out:
     looked for, never written. `holds_alias`: an address that is known with another customer's CID keeps this claim from being bound.
     """
 
@@ -106,28 +114,35 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     same: tuple[str, ...] = ()
     keys: tuple[str, ...] = ()
     older_keys: tuple[str, ...] = ()
+    proved_keys: tuple[str, ...] = ()
     holds_alias: bool = False
     event_id: str = ""
 
 
 class Alias(msgspec.Struct, frozen=True):
-    """An address (`key`, a hash) that first came with another customer's CID (`cid`) than it does now."""
+    """An address (`key`, a hash) that first came with another customer's CID (`cid`) than it does now.
+
+    `is_proved`: the CID that it comes with now is a hash of it.
+    """
 
     key: str
     cid: str
+    is_proved: bool = False
 
 
 class Binding(msgspec.Struct, frozen=True):
     """What the ledger answers to a claim: the CID that the UID has (`None`: unbound), and whether it is new.
 
     `is_erased`: the UID was erased on a person's request and can't be bound again. `aliases` are the addresses of the claim that
-    first came with another customer.
+    first came with another customer. `known_cid` is the CID with which the claim's own addresses are known, where that is not `cid`: then the two
+    are two customers.
     """
 
     cid: str | None = None
     is_new: bool = False
     is_erased: bool = False
     aliases: tuple[Alias, ...] = ()
+    known_cid: str | None = None
 
 
 UNBOUND = Binding()

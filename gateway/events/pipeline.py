@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 _SCOPES = 1_024
+# Parameters that name nobody.
+_HARMLESS = frozenset({"is_s2s", "is_server", "is_debug", "delivery_src"})
 _ACCEPTED = Rejection(Reason.OK)
 _UNAVAILABLE = Rejection(Reason.UNAVAILABLE, "", "the event could not be kept; send it again")
 
@@ -171,7 +173,9 @@ class Pipeline:
                 # Who follows a link is not whom it names: the message may have been passed on.
                 uid, whence = self._conflicts.mint(envelope.portal_id, "link", identified.cid, stamp), "link"
             elif not uid:
-                uid = fresh = visitor.uid or fresh or stamp.fresh_uid()
+                # A browser's events are one visitor's; those that a server sends together may be of many.
+                own = stamp.fresh_uid(index) if envelope.is_s2s else fresh or stamp.fresh_uid()
+                uid = fresh = visitor.uid or own
                 whence = source
             is_own = whence in {"event", "link"}
             pending = Pending(event_id, request_id, uid, fields, identified, is_own=is_own)
@@ -203,7 +207,7 @@ class Pipeline:
         elif outcome is Outcome.ACCEPTED and binding.cid is not None:
             if not cid:
                 cid = binding.cid if self._attach_known else ""
-            elif cid != binding.cid and identified.names(binding.cid):
+            elif cid != binding.cid and rejection.reason is not Reason.IDENTITY_STRIPPED:
                 # The same person's, hashed otherwise when it was bound: a CID never changes.
                 repair = None if binding.cid == (repair and repair.wrong) else Repair(cid, binding.cid)
                 cid = binding.cid
@@ -214,7 +218,7 @@ class Pipeline:
         record = None
         if outcome is not Outcome.MALFORMED:
             is_nobodys = rejection.reason is Reason.IDENTITY_STRIPPED
-            record = self._record(prepared, pending, cid, is_nobodys=is_nobodys)
+            record = self._record(prepared, pending, cid, binding, is_nobodys=is_nobodys)
         return Verdict(
             rejection,
             event_id=pending.event_id,
@@ -236,15 +240,16 @@ class Pipeline:
             cause=pending.cause,
         )
 
-    def _record(self, prepared: Prepared, pending: Pending, cid: str, *, is_nobodys: bool) -> Record:
+    def _record(
+        self, prepared: Prepared, pending: Pending, cid: str, binding: Binding, *, is_nobodys: bool
+    ) -> Record:
         fields, envelope, head = pending.fields, prepared.scope.envelope, prepared.request.head
-        scope, uid = prepared.scope, pending.uid
+        scope, uid, request_id = prepared.scope, pending.uid, pending.request_id
         if is_nobodys:
-            self._identities.strip(fields)
-            before_id, behind_id = (
-                wire.query_parts(envelope, {}) if scope.behind_id else (scope.before_id, "")
-            )
-            uid = ""
+            self._identities.strip(fields, pending.identified, uid, pending.came_with, binding.cid or "")
+            harmless = {name: text for name, text in envelope.carried.items() if name in _HARMLESS}
+            before_id, behind_id = wire.query_parts(envelope, harmless)
+            uid, request_id = "", pending.event_id
         else:
             before_id, behind_id = scope.before_id, scope.behind_id
             if pending.came_with:
@@ -266,7 +271,7 @@ class Pipeline:
             prop_id=envelope.prop_id,
             uid=uid,
             accepted_ms=prepared.stamp.now_ms,
-            query=f"{before_id}{pending.request_id}{behind_id}",
+            query=f"{before_id}{request_id}{behind_id}",
             body=orjson.dumps(fields),
             client_ip=prepared.client_ip,
             user_agent=head.user_agent,

@@ -8,17 +8,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterable, Iterator
 
     from gateway.events.model import JsonObject
 
 _IDENTIFY_ACTIONS = frozenset({"sign_in", "sign_up", "identify"})
-_IDS = ("uid", "aid", "cid", "sid")
-# No set: what stands in `type` may be anything, also what has no hash.
-_PEOPLE = ("customers", "users")
-_EXTRA_IDS = frozenset(
-    {"customer_id", "identify_id", "identify_time", "identify_event", "identify_type", "reset_uid", "generate_uid"}
+ID_NAMES = frozenset(
+    {"uid", "aid", "cid", "sid", "customer_id", "identify_id", "reset_uid", "generate_uid", "user_id"}
 )  # fmt: skip
+"""Names, in lower case, under which somebody's id stands, wherever it stands."""
 
 
 class Place(NamedTuple):
@@ -42,17 +40,26 @@ def names_nobody(fields: JsonObject) -> bool:
 def customers(fields: JsonObject) -> Iterator[Place]:
     """Give every object that describes the customer: `dims.customers`, also where `dims` is a list, and such items."""
     dims = fields.get("dims")
-    if isinstance(dims, dict) and isinstance(dims.get("customers"), dict):
-        yield Place("dims.customers", dims["customers"], "customers")
+    if isinstance(dims, dict):
+        yield from _described("dims.customers", dims.get("customers"))
     elif isinstance(dims, list):
         for index, each in enumerate(dims):
-            if isinstance(each.get("customers"), dict):
-                yield Place(f"dims[{index}].customers", each["customers"], "customers")
+            if "customers" in each:
+                yield from _described(f"dims[{index}].customers", each["customers"])
             elif each.get("type") == "customers":
                 yield Place(f"dims[{index}]", each, "customers")
     for index, item in enumerate(fields.get("items") or ()):
         if item.get("type") == "customers":
             yield Place(f"items[{index}]", item, "items")
+
+
+def _described(path: str, value: Any) -> Iterator[Place]:
+    if isinstance(value, dict):
+        yield Place(path, value, "customers")
+    elif isinstance(value, list):
+        for index, each in enumerate(value):
+            if isinstance(each, dict):
+                yield Place(f"{path}[{index}]", each, "customers")
 
 
 def cid_places(fields: JsonObject, found: Iterable[Place]) -> Iterator[Place]:
@@ -70,7 +77,7 @@ def cid_places(fields: JsonObject, found: Iterable[Place]) -> Iterator[Place]:
             yield Place("extra.customer_id", extra, "customer_id")
         # On old integrations `identify_id` may be a lead's or an account's id: a CID only in an identify event.
         if "identify_id" in extra and (
-            (fields.get("ec") == "user" and fields.get("ea") in _IDENTIFY_ACTIONS)
+            (_word(fields, "ec") == "user" and _word(fields, "ea") in _IDENTIFY_ACTIONS)
             or extra.get("identify_type") == "exact"
         ):
             yield Place("extra.identify_id", extra, "identify_id")
@@ -104,40 +111,8 @@ def replace_uid(fields: JsonObject, old: str, new: str, *, is_erased: bool) -> N
             del extra[name]
 
 
-def strip(fields: JsonObject, is_identity: Callable[[str], bool]) -> None:
-    """Take every identity out of an event: ids, customers, the identify block, and fields that `is_identity` names.
-
-    What happened, to which products, on which page and device stays.
-    """
-    for name in _IDS:
-        fields.pop(name, None)
-    if isinstance(fields.get("items"), list):
-        fields["items"] = [item for item in fields["items"] if item.get("type") not in _PEOPLE]
-    dims = fields.get("dims")
-    if isinstance(dims, list):
-        dims[:] = [each for each in dims if each.get("type") not in _PEOPLE]
-    for each in dims if isinstance(dims, list) else [dims] if isinstance(dims, dict) else []:
-        for name in _PEOPLE:
-            each.pop(name, None)
-    for place in _purchases(dims):
-        del place.holder[place.key]
-    extra = fields.get("extra")
-    if isinstance(extra, dict):
-        for name in _EXTRA_IDS & extra.keys():
-            del extra[name]
-    _strip_fields(fields, is_identity)
-
-
-def _strip_fields(fields: JsonObject, is_identity: Callable[[str], bool]) -> None:
-    holders: list[Any] = [fields]
-    while holders:
-        holder = holders.pop()
-        if isinstance(holder, dict):
-            for name in [name for name in holder if is_identity(name)]:
-                del holder[name]
-            holders += holder.values()
-        elif isinstance(holder, list):
-            holders += holder
+def _word(fields: JsonObject, name: str) -> str:
+    return str(fields.get(name, "")).strip().lower()
 
 
 def _purchases(dims: Any) -> Iterator[Place]:

@@ -6,24 +6,36 @@ hashes for ad platforms are made here too, because here the raw value is in hand
 
 from __future__ import annotations
 
+import contextlib
+import re
 from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from gateway.events.addresses import FieldKind, field_kind
 from gateway.events.hashing import is_hash
 from gateway.events.norms import norm_hash
+from gateway.events.places import ID_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from gateway.events.addresses import Addresses
     from gateway.events.hashing import Hasher
     from gateway.events.model import JsonObject
     from gateway.settings import Identity
     from gateway.settings_types import FieldPolicy, NormName
 
+# What may hide an address in a parameter.
+_MARKS = re.compile(r"[@\[{]")
+
 
 class Protection:
     """Applies `[identity.fields]` and `[identity.norms]`; compiled once from the settings."""
 
-    def __init__(self, identity: Identity, addresses: Addresses, hasher: Hasher) -> None:
+    def __init__(
+        self, identity: Identity, addresses: Addresses, hasher: Hasher, opaque: Callable[[str], str]
+    ) -> None:
         self._policies: dict[str, FieldPolicy] = {
             name.lower(): policy for name, policy in identity.field_policies.items()
         }
@@ -39,6 +51,7 @@ class Protection:
         self._region = identity.default_region
         self._addresses = addresses
         self._hasher = hasher
+        self._opaque = opaque
 
     @property
     def names(self) -> frozenset[str]:
@@ -51,7 +64,10 @@ class Protection:
         return lowered in self._kinds or lowered in self._made
 
     def protect(self, fields: JsonObject) -> tuple[str, ...]:
-        """Apply each field's policy in place, at every depth; gives the names that could be hashed only as they stood."""
+        """Apply each field's policy in place, at every depth, and hash raw addresses that stand for an id.
+
+        Gives the names that could be hashed only as they stood.
+        """
         unreadable: list[str] = []
         holders: list[Any] = [fields]
         while holders:
@@ -61,20 +77,42 @@ class Protection:
                 continue
             for key in list(holder):
                 value = holder[key]
-                if key.lower() in self._kinds:
+                lowered = key.lower()
+                if lowered in self._kinds:
                     self._apply(holder, key, unreadable)
                     value = holder.get(key)
+                elif isinstance(value, str) and (
+                    lowered in ID_NAMES or (lowered == "id" and _is_marked(value))
+                ):
+                    holder[key] = self._opaque(value)
                 if isinstance(value, dict | list):
                     holders.append(value)
         return tuple(unreadable)
 
     def protect_parameters(self, parameters: dict[str, str]) -> dict[str, str]:
         """Give query parameters with each field's policy applied: a ready-made link may carry `email=…`."""
-        if not any(name.lower() in self._kinds for name in parameters):
+        if not parameters or (
+            not any(name.lower() in self._kinds for name in parameters)
+            and not any(_MARKS.search(text) for pair in parameters.items() for text in pair)
+        ):
             return parameters
-        protected: JsonObject = dict(parameters)
+        protected: JsonObject = {name: self._parameter(name, value) for name, value in parameters.items()}
         self.protect(protected)
-        return protected
+        return {name: str(value) for name, value in protected.items()}
+
+    def _parameter(self, name: str, value: str) -> str:
+        """Protect what is written as a part of something larger: `customer[email]=…`, `customer={"email":…}`."""
+        inner = name.rstrip("]").rpartition("[")[2].lower()
+        if inner != name.lower() and inner in self._kinds:
+            holder: JsonObject = {inner: value}
+            self.protect(holder)
+            return str(holder.get(inner, ""))
+        if value.lstrip()[:1] in {"{", "["}:
+            with contextlib.suppress(orjson.JSONDecodeError):
+                parsed: JsonObject = {"": orjson.loads(value)}
+                self.protect(parsed)
+                return orjson.dumps(parsed[""]).decode()
+        return self._opaque(value) if "@" in value and "://" not in value else value
 
     def _apply(self, holder: JsonObject, key: str, unreadable: list[str]) -> None:
         name = key.lower()
@@ -104,7 +142,10 @@ class Protection:
         if isinstance(value, list):
             return [self._hashed(name, each, unreadable) for each in value]
         if isinstance(value, dict):
-            return {part: self._hashed(name, each, unreadable) for part, each in value.items()}
+            return {
+                self._hasher.hash(part) if "@" in part else part: self._hashed(name, each, unreadable)
+                for part, each in value.items()
+            }
         text = text_of(value)
         if text is None or is_hash(text.strip()):
             return value
@@ -114,6 +155,11 @@ class Protection:
             # So a mistyped address still never leaves in the clear.
             normal = text.strip().lower()
         return self._hasher.hash(normal)
+
+
+def _is_marked(value: str) -> bool:
+    """Tell whether an id is written as an address: a product's id may be any number, but has no `@` and no `+` in front."""
+    return "@" in value or value.lstrip().startswith("+")
 
 
 def text_of(value: Any) -> str | None:

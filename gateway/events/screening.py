@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from gateway import settings
     from gateway.events.model import Head
 
+# What a URL may have beside the gateway's own parameters: collectors refuse longer ones.
+_MOST_CARRIED = 8_192
 # What no honest redirect target contains, and what browsers and libraries read differently: control characters, blanks,
 # backslashes.
 _TREACHEROUS = re.compile(r"[\x00-\x20\x7f\\]")
@@ -99,6 +101,10 @@ def envelope_problem(envelope: Envelope, property_: Property | None) -> Rejectio
     if property_ is None:
         return Rejection(
             Reason.UNKNOWN_PROPERTY, "portal_id", "no property with this portal_id and prop_id is configured"
+        )
+    if sum(len(name) + len(value) for name, value in envelope.carried.items()) > _MOST_CARRIED:
+        return Rejection(
+            Reason.TOO_LARGE, "(query)", f"more than {_MOST_CARRIED} characters of other parameters"
         )
     if envelope.response_type not in RESPONSE_TYPES:
         return Rejection(Reason.BAD_FIELD, "resp_type", "must be javascript, json, pixel or redirect")

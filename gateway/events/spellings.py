@@ -98,10 +98,10 @@ def _emails(normal: str, full: str, given: str) -> Iterator[str]:
 
 
 def _same_mailbox(local: str, domain: str) -> Iterator[str]:
-    untagged = local.partition("+")[0] or local
     if domain not in GMAIL:
-        yield f"{untagged}@{domain}"
+        # Elsewhere `sales+lan` may be another mailbox than `sales`.
         return
+    untagged = local.partition("+")[0] or local
     for user in dict.fromkeys((local, untagged, local.replace(".", ""), untagged.replace(".", ""))):
         yield from (f"{user}@{host}" for host in GMAIL if user)
 

@@ -32,7 +32,7 @@ class Uids:
         if _is_own_kind(uid) and aid == uid:
             return uid
         if aid:
-            fields["aid"] = self._identities.opaque_uid(aid)
+            fields["aid"] = self._identities.opaque_uid(aid.strip())
         uid = uid.strip()
         if not uid or self._identities.is_placeholder(uid):
             return ""

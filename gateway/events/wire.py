@@ -32,6 +32,7 @@ _NEVER_CARRIED = frozenset(
     {*_EVENT_TEXTS, *_EVENT_JSON, "customer_id", "identify_id", "reset_uid", "generate_uid"}
 )
 _BODY_ENVELOPE = frozenset({"portal_id", "prop_id", "request_id", "is_s2s"})
+_LONGEST_PHONE = 15
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 
 
@@ -101,6 +102,9 @@ def split_request_id(query: str) -> tuple[str, str]:
 
 def decode_query(query: Mapping[str, str], shapes: Shapes) -> Decoded:
     """Turn the parameters of a GET, or of a form, into its one event."""
+    if len(query) > shapes.max_keys:
+        many = Rejection(Reason.TOO_LARGE, "(query)", f"more than {shapes.max_keys} parameters")
+        return Decoded(read_envelope({}), "", [many])
     fields, problem = _read_fields(query, shapes)
     return Decoded(read_envelope(query), query.get("request_id", ""), [problem or _checked(fields)])
 
@@ -140,7 +144,8 @@ def decode_body(envelope: Envelope, request_id: str, body: bytes, shapes: Shapes
         return Decoded(envelope, request_id, [Rejection(Reason.TOO_LARGE, "(body)", detail)])
     first = next((each for each in value if isinstance(each, dict)), {})
     completed, own_id = _completed(envelope, request_id, first)
-    return Decoded(completed, own_id, [_event(each, envelope, shapes) for each in value], is_batch=True)
+    events = [_stranger(each, completed) or _event(each, envelope, shapes) for each in value]
+    return Decoded(completed, own_id, events, is_batch=True)
 
 
 def is_form(content_type: str, body: bytes) -> bool:
@@ -182,11 +187,20 @@ def _completed(envelope: Envelope, request_id: str, fields: JsonObject) -> tuple
     is_s2s = envelope.is_s2s or fields.get("is_s2s") in (True, "true")
     completed = msgspec.structs.replace(
         envelope,
-        portal_id=envelope.portal_id or found.get("portal_id", ""),
-        prop_id=envelope.prop_id or found.get("prop_id", ""),
+        portal_id=found.get("portal_id", "") or envelope.portal_id,
+        prop_id=found.get("prop_id", "") or envelope.prop_id,
         is_s2s=is_s2s,
     )
     return completed, request_id or found.get("request_id", "")
+
+
+def _stranger(value: Any, envelope: Envelope) -> Rejection | None:
+    """Refuse an event of an array that names another property than the first; what agrees is taken out of it."""
+    if isinstance(value, dict):
+        for name, expected in (("portal_id", envelope.portal_id), ("prop_id", envelope.prop_id)):
+            if name in value and str(value.pop(name)) != expected:
+                return Rejection(Reason.BAD_FIELD, name, "must be the same for all events of an array")
+    return None
 
 
 def _event(value: Any, envelope: Envelope, shapes: Shapes) -> JsonObject | Rejection:
@@ -212,8 +226,8 @@ def request_id_of(own: str, event_id: str, index: int) -> str:
     """
     if not own:
         return event_id
-    if not _PLAIN_ID.match(own):
-        # It may be anything, an address too: its hash is as stable, and opaque.
+    if not _PLAIN_ID.match(own) or (own.isdigit() and len(own) <= _LONGEST_PHONE):
+        # It may be anything, an address or a phone number too: its hash is as stable, and opaque.
         own = digest(own, "md5")
     return own if index == 0 else f"{own}.{index}"
 

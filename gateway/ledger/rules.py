@@ -38,10 +38,11 @@ def judge(claim: Claim, held: Binding, first_cid: Callable[[str], str | None]) -
             if first == cid or first in claim.same:
                 chosen = chosen or first
             else:
-                aliases += (Alias(key, first),)
+                aliases += (Alias(key, first, key in claim.proved_keys),)
     if held.cid is not None:
-        return Binding(held.cid, aliases=aliases) if aliases else held
-    if aliases and claim.holds_alias:
+        known = chosen if chosen != held.cid else None
+        return Binding(held.cid, aliases=aliases, known_cid=known) if aliases or known else held
+    if claim.holds_alias and not all(alias.is_proved for alias in aliases):
         return Binding(aliases=aliases)
     return Binding(chosen or cid, is_new=True, aliases=aliases)
 

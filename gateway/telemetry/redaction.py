@@ -20,13 +20,16 @@ _EMAIL = rf"(?P<email>[^\s@\"'<>,;:=&?/\\]{{1,64}}{_AT}[^\s@\"'<>,;:&?/\\]{{1,25
 _EMAIL_OR_PHONE = re.compile(f"{_EMAIL}|{_PHONE.pattern}")
 
 
-@lru_cache(8_192)
 def redact(text: str) -> str:
     """Give the first 200 characters of a text, with e-mail addresses as `[email]` and phone numbers as `[phone]`.
 
     An address that goes on behind the 200th character is found and replaced all the same: half of one is still somebody's.
     """
-    window = text[:_READ]
+    return _redacted(text[:_READ])
+
+
+@lru_cache(8_192)
+def _redacted(window: str) -> str:
     may_hold_email = "@" in window or "%" in window or not window.isascii()
     pieces, shown = [], 0
     for found in (_EMAIL_OR_PHONE if may_hold_email else _PHONE).finditer(window):
