@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.events.cookies import next_uid, reset_of
 from gateway.events.decisions import Pending
+from gateway.events.outcome import Reason
 from gateway.events.twin import TwinState
 
 if TYPE_CHECKING:
@@ -54,6 +55,13 @@ class CookieAnswers:
                 replaced=verdict.came_with,
                 reset=reset,
             )
+            if (
+                wanted is None
+                and prepared.visitor.uid == verdict.uid != ""
+                and _names_its_customer(pending, verdict)
+            ):
+                # The first person is back, in the same request as the second.
+                wanted = verdict.uid
             if wanted is not None:
                 uid, visitor = wanted, visitor._replace(uid=wanted, is_restored=False)
         if uid is None:
@@ -65,6 +73,10 @@ def is_forgotten(visitor: Visitor, uid: str, fields: JsonObject) -> bool:
     """Tell whether the page minted a UID because the browser had lost the visitor's, and the signed cookie has not."""
     is_reset = (fields["ec"], fields["ea"]) == ("user", "reset_anonymous_id")
     return visitor.twin.state is TwinState.VALID and visitor.twin.uid != uid and not is_reset
+
+
+def _names_its_customer(pending: Pending, verdict: Verdict) -> bool:
+    return pending.identified.cid is not None and verdict.record is not None and verdict.reason is Reason.OK
 
 
 def _pending_of(prepared: Prepared, verdict: Verdict) -> Pending:

@@ -310,7 +310,11 @@ def _cid_text(place: Place) -> str | Rejection:
     if value is None:
         return ""
     if isinstance(value, str) and len(value) <= _MAX_CID:
-        return value
+        if value.isprintable() or value.strip().isprintable():
+            return value
+        return Rejection(
+            Reason.BAD_FIELD, place.path, "holds control characters: a customer id is plain text"
+        )
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     detail = (

@@ -151,7 +151,7 @@ class Pipeline:
         visitor = self._cookie.read("" if envelope.is_s2s else head.cookie, site, stamp.now_ms // 1000)
         source = first_source = ("twin" if visitor.is_restored else "cookie") if visitor.uid else "fresh"
         allowed = self._allows_origin(scope.owner, head.origin)
-        foreign = is_foreign(head, scope.owner, origin_allowed=allowed)
+        foreign = is_foreign(head, origin_allowed=allowed)
         fresh = ""
         events: list[Pending | Rejection] = []
         for index, fields in enumerate(decoded.events):

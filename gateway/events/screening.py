@@ -117,22 +117,20 @@ def envelope_problem(envelope: Envelope, property_: Property | None) -> Rejectio
     return None
 
 
-def is_foreign(head: Head, property_: Property | None, *, origin_allowed: bool) -> bool:
-    """Tell whether somebody else than a page of the property may have made the browser send this.
+def is_foreign(head: Head, *, origin_allowed: bool) -> bool:
+    """Tell whether somebody else than a script of the property's pages may have made the browser send this.
 
-    A link in a message, another site's page, an image in a mail: then the cookie says who reads it, and nothing in the request says
-    that she is whom it names. Browsers send `Origin` with each POST, and with a GET of a script; a GET without one is told by the
-    browser's own word (`Sec-Fetch-…`), and where there is none by its `Referer`. A POST without `Origin` is no browser's.
+    A link in a message, another site's page, an image in a mail or in what a visitor wrote on the shop's own page: then the cookie
+    says who reads it, and nothing in the request says that she is whom it names. Browsers send `Origin` with each POST and with a
+    GET by a script from another origin; of the others, the browser itself says whether a script of this site asked (`Sec-Fetch-…`). One that
+    says nothing is not believed. A POST without `Origin` is no browser's.
     """
     if head.origin:
         return not origin_allowed
     if head.method != "GET":
         return False
-    if head.fetch_mode:
-        return head.fetch_mode == "navigate" or head.fetch_site not in {"same-origin", "same-site"}
-    scheme, separator, rest = head.referer.partition("://")
-    origin = f"{scheme}{separator}{rest.partition('/')[0]}"
-    return property_ is None or not property_.allows_origin(origin)
+    is_scripts = head.fetch_mode in {"cors", "same-origin"} or head.fetch_dest == "script"
+    return not is_scripts or head.fetch_site not in {"same-origin", "same-site"}
 
 
 def host_matches(host: str, patterns: Sequence[str]) -> bool:

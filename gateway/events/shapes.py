@@ -49,8 +49,8 @@ class Shapes:
             # Of the parser's sentence only the position is given: the text around it may be an address.
             what = "the body is empty" if not text.strip() else f"not valid JSON at byte {error.pos}"
             return Rejection(Reason.BAD_JSON, name or "(body)", what)
-        # Upper bounds that cost next to nothing; only what exceeds one is walked. A key takes at least five bytes: `"":1,`.
-        if len(text) > 5 * self.max_keys or text.count(b"[") + text.count(b"{") > self.max_depth:
+        # Upper bounds that cost next to nothing; only what exceeds one is walked. An element takes at least two bytes.
+        if len(text) > 2 * self.max_keys or text.count(b"[") + text.count(b"{") > self.max_depth:
             return self._walk(value, name) or value
         return value
 
@@ -60,12 +60,12 @@ class Shapes:
         for _ in range(self.max_depth):
             below: list[tuple[str, Any]] = []
             for top, each in level:
+                # Elements count as keys do: each may be an address to be read.
+                keys += len(each)
+                if keys > self.max_keys:
+                    detail = f"more than {self.max_keys} keys and elements in one request"
+                    return Rejection(Reason.BAD_FIELD, _widest(value, name), detail)
                 children = each.items() if isinstance(each, dict) else [("", child) for child in each]
-                if isinstance(each, dict):
-                    keys += len(each)
-                    if keys > self.max_keys:
-                        detail = f"more than {self.max_keys} keys in one request"
-                        return Rejection(Reason.BAD_FIELD, _widest(value, name), detail)
                 below += [(top or key, child) for key, child in children if isinstance(child, dict | list)]
             if not below:
                 return None

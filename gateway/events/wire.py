@@ -104,7 +104,7 @@ def decode_query(query: Mapping[str, str], shapes: Shapes) -> Decoded:
     """Turn the parameters of a GET, or of a form, into its one event."""
     if len(query) > shapes.max_keys:
         many = Rejection(Reason.TOO_LARGE, "(query)", f"more than {shapes.max_keys} parameters")
-        return Decoded(read_envelope({}), "", [many])
+        return Decoded(read_envelope({name: query[name] for name in _ENVELOPE if name in query}), "", [many])
     fields, problem = _read_fields(query, shapes)
     return Decoded(read_envelope(query), query.get("request_id", ""), [problem or _checked(fields)])
 

@@ -7,6 +7,7 @@ The pipeline never hands a field's value to the log; this is for the few texts t
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 
 _SHOWN = 200
@@ -31,6 +32,9 @@ def redact(text: str) -> str:
 @lru_cache(8_192)
 def _redacted(window: str) -> str:
     may_hold_email = "@" in window or "%" in window or not window.isascii()
+    if not window.isascii():
+        # Digits of any script are a phone number's too.
+        window = "".join(str(unicodedata.decimal(mark, mark)) for mark in window)
     pieces, shown = [], 0
     for found in (_EMAIL_OR_PHONE if may_hold_email else _PHONE).finditer(window):
         if found.start() >= _SHOWN:

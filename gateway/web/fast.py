@@ -182,6 +182,7 @@ class FastConnection(RequestHandler):
                 referer=get(b"referer", ""),
                 fetch_site=get(b"sec-fetch-site", ""),
                 fetch_mode=get(b"sec-fetch-mode", ""),
+                fetch_dest=get(b"sec-fetch-dest", ""),
                 user_agent=get(b"user-agent", ""),
                 accept_language=get(b"accept-language", ""),
                 accept_encoding=get(b"accept-encoding", ""),

@@ -173,6 +173,7 @@ def _head(request: web.BaseRequest, method: str, path: str, query: str) -> Head:
         # A proxy may add a line of its own instead of extending the visitor's: together they are one list.
         fetch_site=get("Sec-Fetch-Site", ""),
         fetch_mode=get("Sec-Fetch-Mode", ""),
+        fetch_dest=get("Sec-Fetch-Dest", ""),
         cookie=_text("; ".join(request.headers.getall("Cookie", ()))),
         forwarded_for=_text(",".join(request.headers.getall("X-Forwarded-For", ()))),
     )

@@ -46,12 +46,18 @@ async def visit(bench, uid=UID):
     return "; ".join(f"{name}={value}" for name, value in cookies(reply).items())
 
 
+REVIEW = {
+    "fetch_site": "same-site",
+    "fetch_mode": "no-cors",
+    "fetch_dest": "image",
+    "referer": "https://www.shop.example/review",
+}
 NAVIGATION = {"fetch_site": "cross-site", "fetch_mode": "navigate"}
 RESET = {"ec": "user", "ea": "reset_anonymous_id", "extra": '{"generate_uid":"666666666"}'}
 
 
 @pytest.mark.parametrize("parameters", [{}, {"resp_type": "redirect"}, {"resp_type": "json"}, {"uid": UID}])
-@pytest.mark.parametrize("browser", [NAVIGATION, {}, {"referer": "https://evil.example/"}])
+@pytest.mark.parametrize("browser", [NAVIGATION, REVIEW, {}, {"referer": "https://www.shop.example/"}])
 async def test_a_link_signs_nobody_out_into_a_uid_of_its_maker(bench, parameters, browser):
     """The next visit would be filed under a UID that somebody else knows."""
     cookie = await visit(bench)
@@ -100,13 +106,13 @@ async def test_a_link_does_not_ask_the_signed_cookie_for_its_readers_uid(bench):
 @pytest.mark.parametrize(
     "browser",
     [
-        {"fetch_site": "same-site", "fetch_mode": "no-cors"},
-        {"referer": "https://www.shop.example/sale"},
+        {"fetch_site": "same-site", "fetch_mode": "no-cors", "fetch_dest": "script"},
+        {"fetch_site": "same-origin", "fetch_mode": "cors", "fetch_dest": "empty"},
         {"origin": "https://www.shop.example"},
     ],
 )
-async def test_a_page_of_the_shop_may_still_use_get(bench, browser):
-    """A script tag or an image on the shop's own page: the browser says so itself, or its Referer does."""
+async def test_a_script_of_the_shop_may_still_use_get(bench, browser):
+    """By fetch or by a script tag: the browser says so itself."""
     reply = await bench.ingest.take(get(link("javascript", uid=THIRD, cid=md5(LAN)), **browser))
     assert THIRD == cookies(reply)["_asm_uid"]
     assert md5(LAN) == bench.ledger.lookup(PORTAL_ID, THIRD).cid
@@ -150,7 +156,9 @@ async def test_the_first_person_who_signs_in_again_has_her_page_views_back(bench
     reply = await bench.ingest.take(post([signs[1], event(), signs[2], event()], cookie=f"_asm_uid={UID}"))
     cids = [orjson.loads(record.body)["cid"] for record in await bench.spooled()]
     assert [md5(BINH), md5(BINH), md5(LAN), md5(LAN)] == cids
-    assert cookies(reply).get("_asm_uid", UID) != UID
+    assert UID == cookies(reply)["_asm_uid"]
+    other = await bench.ingest.take(post([signs[0], signs[1], event()], cookie=f"_asm_uid={UID}"))
+    assert UID != cookies(other)["_asm_uid"]
 
 
 @pytest.mark.parametrize(
@@ -318,3 +326,77 @@ def test_ten_times_the_nonsense_costs_no_more_than_ten_times_the_work(small, lar
     times = [seconds(lambda each=each: identities.identify(each, may_hold_fields=True)) for each in fields]
     # A square would be a hundred times; a slow moment of the machine is not ten.
     assert min(times[:2]) < 40 * max(0.001, *times[2:])
+
+
+async def test_an_image_in_a_review_makes_nobody_somebody_else(bench):
+    """What a visitor wrote on the shop's own page may hold an image: its readers keep their UIDs, bound to nobody by it."""
+    cookie = await visit(bench)
+    reply = await bench.ingest.take(get(link("pixel", cid=md5(BINH)), cookie=cookie, **REVIEW))
+    assert {} == cookies(reply)
+    assert None is bench.ledger.lookup(PORTAL_ID, UID).cid
+
+
+async def test_people_of_a_servers_batch_share_no_uid(bench):
+    """A server may send many people's events at once, none with a UID."""
+    events = [{"ec": "a", "ea": "b", **each} for each in ({"cid": md5(LAN)}, {}, {"cid": md5(BINH)})]
+    await bench.ingest.take(post(events, f"{QUERY}&is_s2s=true"))
+    records = await bench.spooled()
+    assert 3 == len({record.uid for record in records})
+    assert [md5(LAN), None, md5(BINH)] == [orjson.loads(record.body).get("cid") for record in records]
+
+
+async def test_an_array_is_of_one_property(bench):
+    """A customer of one portal does not get into another's ledger."""
+    mine = {"ec": "a", "ea": "b", "portal_id": "33167", "prop_id": 556300706, "cid": md5(LAN)}
+    reply = await bench.ingest.take(post([mine, mine | {"portal_id": "2", "cid": md5(BINH)}], ""))
+    first, second = orjson.loads(reply.body)["results"]
+    assert ("accepted", "portal_id") == (first["outcome"], second["field"])
+    assert ["33167"] == [row.portal_id for row in bench.ledger.export()]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"sid": LAN},
+        {"dims": {"users": {"id": LAN}}},
+        {"dims": {"customers": [{"name": "x", "id": LAN}]}},
+        {"items": [{"type": "customers", "id": f" {LAN}"}]},
+        {"extra": {"identify_id": LAN, "reset_uid": "+84912345678", "deep": [{"User_Id": "0912 345 678"}]}},
+        {"extra": {"email": {LAN: True}}},
+    ],
+)
+async def test_an_id_that_is_an_address_is_hashed_wherever_it_stands(bench, fields):
+    """Not every place of an id names the customer, but none lets an address through."""
+    await bench.ingest.take(post(event(uid=THIRD, **fields)))
+    [record] = await bench.spooled()
+    text = record.body.decode().lower()
+    assert LAN not in text
+    assert "12345678" not in text.replace(" ", "")
+
+
+@pytest.mark.parametrize(
+    "parameter", [f"customer[email]={LAN}", f'customer={{"email":"{LAN}"}}', f"who={LAN}", f"Email={LAN}"]
+)
+async def test_a_carried_parameter_lets_no_address_through(bench, parameter):
+    """Also not as a part of something larger."""
+    name, _, value = parameter.partition("=")
+    await bench.ingest.take(post(event(), f"{QUERY}&{quote(name)}={quote(value)}"))
+    [record] = await bench.spooled()
+    assert LAN not in record.query.replace("%40", "@")
+    assert quote(name, safe="") in record.query
+
+
+async def test_a_form_of_a_hundred_thousand_fields_is_refused(bench):
+    """And so is a query string that no collector would take."""
+    head = {"content_type": "application/x-www-form-urlencoded"}
+    many = "&".join(f"p{number}=1" for number in range(100_000))
+    long = f"{QUERY}&p={9_000 * 'x'}"
+    requests = (post(many.encode(), QUERY, **head), post(event(), long))
+    assert [413, 413] == [(await bench.ingest.take(each)).status for each in requests]
+
+
+@pytest.mark.parametrize("cid", ["\x1b]0;owned\x07", "a\nb", "a\u202eb"])
+async def test_a_cid_of_control_characters_is_refused(bench, cid):
+    """It would write to the terminal of whoever looks at the ledger."""
+    reply = await bench.ingest.take(post(event(cid=cid)))
+    assert (400, "cid") == (reply.status, orjson.loads(reply.body)["field"])
