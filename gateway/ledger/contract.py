@@ -43,6 +43,14 @@ class BoundUid(msgspec.Struct, frozen=True):
     reason: str = ""
 
 
+class AddressKey(msgspec.Struct, frozen=True):
+    """An address, as an opaque `key`, and the CID with which it first came."""
+
+    portal_id: str
+    key: str
+    cid: str
+
+
 class AuditEntry(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the audit log, in the words of `AuditNote`.
 
@@ -166,6 +174,12 @@ class Ledger(Protocol):
 
     def find(self, uid: str, portal_id: str | None = None) -> list[BoundUid]:
         """Give the bindings and tombstones of a UID, in one portal or all."""
+
+    def known_keys(self, *, cid: str = "", key: str = "", portal_id: str | None = None) -> list[AddressKey]:
+        """Give the address keys that first came with a CID, or what is known of one key, in one portal or all.
+
+        Raises `ValueError` unless just one of `cid` and `key` is given. Of a CID it looks through all keys there are.
+        """
 
     def export(
         self, portal_id: str | None = None, *, after: tuple[str, str] | None = None

@@ -14,7 +14,7 @@ import msgspec
 
 from gateway.events.model import UNBOUND, AuditNote, Binding
 from gateway.ledger.chain import FIRST_CHAIN, KIND_CODES, SALT_BYTES, digest, link
-from gateway.ledger.contract import AuditEntry, BoundUid, Erasure, LedgerStats, LedgerUnavailable
+from gateway.ledger.contract import AddressKey, AuditEntry, BoundUid, Erasure, LedgerStats, LedgerUnavailable
 from gateway.ledger.repeats import Repeats
 from gateway.ledger.rules import ERASED, judge, owns
 
@@ -133,6 +133,17 @@ class MemoryLedger:
     def find(self, uid: str, portal_id: str | None = None) -> list[BoundUid]:
         """Give the bindings and tombstones of a UID, in one portal or all."""
         return [row for row in self._rows(portal_id) if row.uid == uid]
+
+    def known_keys(self, *, cid: str = "", key: str = "", portal_id: str | None = None) -> list[AddressKey]:
+        """Give the address keys of a CID, or what is known of one key. Raises `ValueError` unless just one is given."""
+        self._refuse_when_closed()
+        if bool(cid) == bool(key):
+            raise ValueError("name the customer by cid or the address by key, one of both")
+        return [
+            AddressKey(portal, each, first)
+            for (portal, each), first in sorted(self._first_cids.items())
+            if (first == cid if cid else each == key) and portal_id in {None, portal}
+        ]
 
     def export(
         self, portal_id: str | None = None, *, after: tuple[str, str] | None = None

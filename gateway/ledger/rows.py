@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.ledger.binder import PORTAL
 from gateway.ledger.chain import KINDS, digest
-from gateway.ledger.contract import AuditEntry, BoundUid
+from gateway.ledger.contract import AddressKey, AuditEntry, BoundUid
 from gateway.ledger.customers import UIDS
 from gateway.ledger.keys import TOMBSTONE, decode_key, encode_key
 
@@ -41,6 +41,11 @@ SELECT seq, at_ms, kind, portal.portal_id, uid, cid, other, note, event, salt, d
 FROM audit CROSS JOIN portal ON portal.id = audit.portal
 WHERE seq > ? ORDER BY seq LIMIT ?
 """
+_KEYS = """
+SELECT portal.portal_id, alias.key, alias.cid FROM portal CROSS JOIN alias ON alias.portal = portal.id AND alias.{column} = ?1
+WHERE ?2 IS NULL OR portal.portal_id = ?2 ORDER BY portal.portal_id, alias.key
+"""
+_OF_KEY, _OF_CID = _KEYS.format(column="key"), _KEYS.format(column="cid")
 _COUNT = (
     "SELECT portal_id, bindings, erased, aliases FROM tally CROSS JOIN portal ON portal.id = tally.portal"
 )
@@ -57,6 +62,14 @@ def uids_of(reader: SqliteReader, cid: str, portal_id: str | None) -> list[Bound
     """Give every UID of a CID, oldest first."""
     rows = reader.rows(UIDS, (encode_key(cid), portal_id))
     return [BoundUid(portal, decode_key(uid), cid, bound_ms) for portal, uid, bound_ms in rows]
+
+
+def known_keys(reader: SqliteReader, cid: str, key: str, portal_id: str | None) -> list[AddressKey]:
+    """Give the address keys of a CID, or what is known of one key. Raises `ValueError` unless just one is given."""
+    if bool(cid) == bool(key):
+        raise ValueError("name the customer by cid or the address by key, one of both")
+    rows = reader.rows(_OF_CID if cid else _OF_KEY, (encode_key(cid or key), portal_id))
+    return [AddressKey(portal, decode_key(each), decode_key(first)) for portal, each, first in rows]
 
 
 def export(reader: SqliteReader, portal_id: str | None, after: tuple[str, str] | None) -> Iterator[BoundUid]:

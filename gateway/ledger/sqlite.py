@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from gateway.events.model import AuditNote, Claim
     from gateway.ledger.binder import Item, Key
-    from gateway.ledger.contract import AuditEntry, BoundUid
+    from gateway.ledger.contract import AddressKey, AuditEntry, BoundUid
 
 _CID = "SELECT cid FROM binding WHERE portal = ? AND uid = ?"
 _FIRST = "SELECT cid FROM alias WHERE portal = ? AND key = ?"
@@ -184,6 +184,10 @@ class SqliteLedger:
     def find(self, uid: str, portal_id: str | None = None) -> list[BoundUid]:
         """Give the bindings and tombstones of a UID, oldest first, in one portal or all. Raises `LedgerUnavailable`."""
         return rows.find(self._reader, uid, portal_id)
+
+    def known_keys(self, *, cid: str = "", key: str = "", portal_id: str | None = None) -> list[AddressKey]:
+        """Give the address keys of a CID, or what is known of one key. Raises `LedgerUnavailable`, and `ValueError` without just one."""
+        return rows.known_keys(self._reader, cid, key, portal_id)
 
     def export(
         self, portal_id: str | None = None, *, after: tuple[str, str] | None = None

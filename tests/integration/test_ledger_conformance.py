@@ -9,7 +9,7 @@ import pytest
 
 from gateway.events.model import UNBOUND, Alias, AuditNote, Binding, Claim
 from gateway.ledger.chain import FIRST_CHAIN, KIND_CODES, digest, link
-from gateway.ledger.contract import BoundUid, Erasure, LedgerUnavailable
+from gateway.ledger.contract import AddressKey, BoundUid, Erasure, LedgerUnavailable
 from gateway.ledger.memory import MemoryLedger
 from gateway.ledger.sqlite import open_sqlite_ledger
 from gateway.ledger.verify import verify
@@ -454,6 +454,34 @@ async def test_a_cid_lists_its_uids_among_tens_of_thousands(ledger):
     assert [row.uid for row in ledger.uids_of("c7999", PORTAL)] == ["7999", "15999", "23999"]
     await ledger.erase(PORTAL, uid="8005", reason="asked", now_ms=1)
     assert [row.uid for row in ledger.uids_of("c5")] == ["5", "16005", "imported"]
+
+
+async def test_address_keys_are_found_by_their_customer_and_by_themselves(ledger):
+    """With the CID that each first came with, in one portal or all; of the second customer of an address nothing is known."""
+    first, second = "e" * 64, "f" * 64
+    await ledger.bind(
+        [
+            claim("1", "c1", keys=(first, second)),
+            claim("2", "c2", keys=(first,)),
+            claim("3", "c3", keys=(first,), portal_id="2"),
+        ],
+        1,
+    )
+
+    assert [AddressKey(PORTAL, first, "c1"), AddressKey(PORTAL, second, "c1")] == ledger.known_keys(cid="c1")
+    assert {(PORTAL, "c1"), ("2", "c3")} == {
+        (each.portal_id, each.cid) for each in ledger.known_keys(key=first)
+    }
+    assert [AddressKey("2", first, "c3")] == ledger.known_keys(key=first, portal_id="2")
+    assert [] == ledger.known_keys(cid="c2")
+    assert [] == ledger.known_keys(cid="c1", portal_id="2")
+    for wrong in ({}, {"cid": "c1", "key": first}):
+        with pytest.raises(ValueError, match="one of both"):
+            ledger.known_keys(**wrong)
+
+    await ledger.erase(None, cid="c1", reason="asked", now_ms=2)
+
+    assert [("2", "c3")] == [(each.portal_id, each.cid) for each in ledger.known_keys(key=first)]
 
 
 async def test_a_uid_is_found_in_all_portals_or_in_one(ledger):
