@@ -35,19 +35,23 @@ class CookieKeyUnusable(Exception):
 def with_cookie_key(settings: Settings) -> Settings:
     """Give the settings with a key to sign cookies: their own, else the one in `data_dir/cookie.key`, made where there is none.
 
-    Safe with several processes at once: the first one's key is everybody's. Raises `CookieKeyUnusable`.
+    Where the settings got keys of their own later, that one still reads what it signed before. Safe with several processes at
+    once: the first one's key is everybody's. Raises `CookieKeyUnusable`.
     """
-    if settings.cookies.keys:
-        return settings
+    own = settings.cookies.keys
     path = settings.data_dir / FILE_NAME
     try:
         if not path.exists():
+            if own:
+                return settings
             _make(path)
         text = path.read_text(encoding="ascii").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise CookieKeyUnusable(path, getattr(error, "strerror", None) or type(error).__name__) from None
     try:
-        cookies = type(settings.cookies).model_validate({**settings.cookies.model_dump(), "keys": (text,)})
+        ids = {key.get_secret_value().partition(":")[0] for key in own}
+        keys = own if text.partition(":")[0] in ids else (*own, text)
+        cookies = type(settings.cookies).model_validate({**settings.cookies.model_dump(), "keys": keys})
     except pydantic.ValidationError:
         # Without the validator's own words: they would quote the key.
         raise CookieKeyUnusable(path, "it holds no id:key") from None

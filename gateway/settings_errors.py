@@ -84,6 +84,8 @@ def _problem(detail: Any, model: type[BaseModel]) -> Problem:
         return Problem(key, got, f"there is no such key; {known}")
     if kind == "value_error":
         return Problem(key, got, str(context.get("error", detail["msg"])))
+    if kind in {"tuple_type", "list_type"}:
+        return Problem(key, got, 'write a list, such as ["…", "…"]')
     if kind == "literal_error":
         return Problem(key, got, f"write one of: {context['expected']}")
     hint = detail["msg"].removeprefix("Input should be ").partition(", unable to parse")[0]
