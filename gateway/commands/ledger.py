@@ -13,6 +13,7 @@ from gateway.commands.ledger_audit import audit
 from gateway.commands.ledger_erase import erase
 from gateway.commands.ledger_transfer import export, import_
 from gateway.commands.ledger_verify import verify
+from gateway.commands.ledger_whom import whom
 from gateway.commands.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -22,7 +23,6 @@ from gateway.commands.options import (
     load,
     opened,
     store,
-    without_address,
 )
 from gateway.ledger.transfer import moment
 from gateway.terminal import explained, fail, print_json, print_rows
@@ -50,17 +50,18 @@ def show(
 ) -> None:
     """Show whom a UID belongs to, or which UIDs a CID has. Exit code 1 when the ledger knows neither.
 
-    A UID that was erased is shown with the day and the reason. An e-mail address or phone number is looked for by its hash.
+    A UID that was erased is shown with the day and the reason. By an e-mail address or phone number everybody is found who is known by
+    it: under each of its hashes, and by the CIDs that it first came with.
 
     Example: `tracking-gateway ledger show 1234567890123`
     """
     path = store(config, "ledger", as_json=json)
     with explained(as_json=json):
         ledger = opened(path)
-        id_ = without_address(id_, load(config, as_json=json))
-        as_uid = ledger.find(id_, portal_id or None)
-        as_cid = ledger.uids_of(id_, portal_id or None)
-    rows = [_shown(each) for each in (*as_uid, *(each for each in as_cid if each not in as_uid))]
+        meant = whom(id_, load(config, as_json=json), ledger, portal_id or None)
+        id_ = meant.shown
+        as_uid, as_cid = meant.rows(ledger, portal_id or None)
+    rows = [_shown(each) for each in (*as_uid, *as_cid)]
     if json:
         print_json({"id": id_, "is_uid": bool(as_uid), "is_cid": bool(as_cid), "bindings": rows})
     elif rows:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import typer
 
+from gateway.commands.ledger_whom import whom
 from gateway.commands.options import (
     DEFAULT_CONFIG,
     ConfigOption,
@@ -17,7 +18,6 @@ from gateway.commands.options import (
     load,
     opened,
     store,
-    without_address,
 )
 from gateway.ledger.transfer import moment
 from gateway.terminal import explained, fail, print_rows
@@ -57,13 +57,16 @@ def audit(  # noqa: PLR0913 -- each is an option
     path = store(config, "ledger", as_json=json)
     with explained(as_json=json):
         loaded = load(config, as_json=json)
-        uid, cid = (without_address(each, loaded) if each.strip() else "" for each in (uid, cid))
         ledger = opened(path)
+        by_uid = whom(uid, loaded, ledger, portal_id or None) if uid.strip() else None
+        by_cid = whom(cid, loaded, ledger, portal_id or None) if cid.strip() else None
+        uids = {*by_uid.uids, by_uid.shown} if by_uid else set()
+        cids = {each.cid for each in by_cid.customers} if by_cid else set()
 
         def is_wanted(entry: AuditEntry) -> bool:
             return (
-                uid in {"", entry.uid}
-                and (not cid or cid in {entry.cid, entry.other})
+                (not uids or entry.uid in uids)
+                and (not cids or bool(cids & {entry.cid, entry.other}))
                 and kind in {"", entry.kind}
                 and portal_id in {"", entry.portal_id}
             )

@@ -52,10 +52,18 @@ class QuarantineStore(Protocol):
         `QuarantineUnavailable`.
         """
 
-    async def erase(self, portal_id: str | None, uids: Sequence[tuple[str, str]], cid: str = "") -> int:
-        """Forget every entry of these (portal_id, uid), and every one about the customer `cid`; give how many went.
+    async def erase(
+        self,
+        portal_id: str | None,
+        uids: Sequence[tuple[str, str]],
+        cids: Sequence[str] = (),
+        texts: Sequence[str] = (),
+    ) -> int:
+        """Forget every entry of these (portal_id, uid), and every one about a person; give how many went.
 
-        About a customer is what claims it and what was held because of it, in one portal or all (`None`). Durable on return; the bytes are overwritten, not only unlinked. Erasing again is safe. Raises `QuarantineUnavailable`.
+        About a person is, in one portal or all (`None`), what claims one of the `cids`, what was held because of one, and what names
+        one, or one of the `texts`, in its record (`gateway.quarantine.naming`). `texts` are hashes of addresses or normalised addresses; they
+        are looked for and kept nowhere. Durable on return; the bytes are overwritten, not only unlinked. Erasing again is safe. Raises `QuarantineUnavailable`.
         """
 
     def count(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from gateway.quarantine.contract import QuarantineUnavailable
+from gateway.quarantine.naming import Naming
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,15 +54,24 @@ class MemoryQuarantine:
             and uid in {None, entry.uid}
         ][:limit]
 
-    async def erase(self, portal_id: str | None, uids: Sequence[tuple[str, str]], cid: str = "") -> int:
-        """Forget every entry of these (portal_id, uid), and every one about this customer; give how many went."""
+    async def erase(
+        self,
+        portal_id: str | None,
+        uids: Sequence[tuple[str, str]],
+        cids: Sequence[str] = (),
+        texts: Sequence[str] = (),
+    ) -> int:
+        """Forget every entry of these (portal_id, uid), and every one about a person; give how many went."""
         self._refuse_when_closed()
-        wanted = set(uids)
+        wanted, about, naming = set(uids), set(cids), Naming(cids, texts)
         gone = [
             entry.event_id
             for entry in self._held.values()
             if (entry.portal_id, entry.uid) in wanted
-            or (cid and cid in {entry.claimed_cid, entry.bound_cid} and portal_id in {None, entry.portal_id})
+            or (
+                portal_id in {None, entry.portal_id}
+                and (about & {entry.claimed_cid, entry.bound_cid} or naming.is_named_in(entry.record))
+            )
         ]
         for event_id in gone:
             del self._held[event_id]

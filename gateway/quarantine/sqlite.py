@@ -15,13 +15,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import apsw
 import msgspec
 
 from gateway.events.model import QuarantineEntry, Record
 from gateway.quarantine.contract import QuarantineUnavailable
+from gateway.quarantine.naming import Naming
 from gateway.storage.group_commit import GroupCommit, GroupCommitClosed
 from gateway.storage.sqlite_access import SqliteReader, SqliteWriter, closed
 from gateway.storage.sqlite_file import FileKind, transaction
@@ -68,6 +69,9 @@ _OF_UID = "SELECT event_id FROM held WHERE portal_id = ? AND uid = ?"
 _OF_CID = """
 SELECT event_id FROM held WHERE (claimed_cid = ?1 OR bound_cid = ?1) AND (?2 IS NULL OR portal_id = ?2)
 """
+_RECORDS = """
+SELECT rowid, event_id, record FROM held WHERE rowid > ?1 AND (?2 IS NULL OR portal_id = ?2) ORDER BY rowid LIMIT ?3
+"""
 _ERASE = "DELETE FROM held WHERE event_id = ?"
 _COUNT = "SELECT reason, count(*) FROM held GROUP BY reason"
 _LIST = """
@@ -80,6 +84,13 @@ _WRITER_PATIENCE_SECONDS = 5.0
 _LOOP_PATIENCE_SECONDS = 0.25
 
 _Row = tuple[Any, ...]
+
+
+class _Whom(NamedTuple):
+    portal_id: str | None
+    uids: tuple[tuple[str, str], ...]
+    cids: tuple[str, ...]
+    naming: Naming
 
 
 class SqliteQuarantine:
@@ -136,21 +147,25 @@ class SqliteQuarantine:
         rows = self._reader.rows(_LIST + where + _NEWEST_FIRST, (*given.values(), limit))
         return [_entry(row) for row in rows]
 
-    async def erase(self, portal_id: str | None, uids: Sequence[tuple[str, str]], cid: str = "") -> int:
-        """Forget every entry of these (portal_id, uid), and every one about the customer `cid`; give how many went.
+    async def erase(
+        self,
+        portal_id: str | None,
+        uids: Sequence[tuple[str, str]],
+        cids: Sequence[str] = (),
+        texts: Sequence[str] = (),
+    ) -> int:
+        """Forget every entry of these (portal_id, uid), and every one about a person; give how many went.
 
-        About a customer is what claims it and what was held because of it, in one portal or all (`None`). Durable on return; the bytes are overwritten, not only unlinked. Erasing again is safe. Raises `QuarantineUnavailable`.
+        About a person is, in one portal or all (`None`), what claims one of the `cids`, what was held because of one, and what names
+        one, or one of the `texts`, in its record (`gateway.quarantine.naming`). `texts` are hashes of addresses or normalised addresses; they
+        are looked for and kept nowhere. Durable on return; the bytes are overwritten, not only unlinked. Erasing again is safe. Raises `QuarantineUnavailable`.
         """
         if self._commits is None:
             raise QuarantineUnavailable(
                 str(self._path), "it was opened for reading only", "open it without read_only to erase"
             )
-        event_ids: dict[str, None] = {}
-        for key in dict.fromkeys(uids):
-            event_ids |= dict.fromkeys(each for (each,) in self._reader.rows(_OF_UID, key))
-        if cid:
-            event_ids |= dict.fromkeys(each for (each,) in self._reader.rows(_OF_CID, (cid, portal_id)))
-        return await asyncio.to_thread(_erase, self._path, list(event_ids), self._patience_seconds)
+        whom = _Whom(portal_id, tuple(uids), tuple(cids), Naming(cids, texts))
+        return await asyncio.to_thread(_erase, self._path, whom, self._patience_seconds)
 
     def count(self) -> dict[str, int]:
         """Give how many entries there are of each reason that has any. Raises `QuarantineUnavailable`."""
@@ -184,9 +199,10 @@ def open_quarantine(
     return SqliteQuarantine(path, reader, writer, patience_seconds)
 
 
-def _erase(path: Path, event_ids: Sequence[str], patience_seconds: float) -> int:
+def _erase(path: Path, whom: _Whom, patience_seconds: float) -> int:
     writer = SqliteWriter(path, QUARANTINE_FILE, patience_seconds=patience_seconds)
     try:
+        event_ids = _found(path, whom, patience_seconds)
         count = sum(
             writer.run(_delete(event_ids[start : start + _ROWS_AT_ONCE]))
             for start in range(0, len(event_ids), _ROWS_AT_ONCE)
@@ -195,6 +211,26 @@ def _erase(path: Path, event_ids: Sequence[str], patience_seconds: float) -> int
     finally:
         writer.close()
     return count
+
+
+def _found(path: Path, whom: _Whom, patience_seconds: float) -> list[str]:
+    """Give the events of a person; reads every record, some at a time, so that a large quarantine is no question of memory."""
+    reader = SqliteReader(path, QUARANTINE_FILE, patience_seconds=patience_seconds)
+    try:
+        found: dict[str, None] = {}
+        for key in dict.fromkeys(whom.uids):
+            found |= dict.fromkeys(each for (each,) in reader.rows(_OF_UID, key))
+        for cid in dict.fromkeys(whom.cids):
+            found |= dict.fromkeys(each for (each,) in reader.rows(_OF_CID, (cid, whom.portal_id)))
+        last = 0
+        while whom.naming and (rows := reader.rows(_RECORDS, (last, whom.portal_id, _ROWS_AT_ONCE))):
+            last = rows[-1][0]
+            for _, event_id, record in rows:
+                if whom.naming.is_named_in(msgspec.msgpack.decode(record, type=Record)):
+                    found[event_id] = None
+        return list(found)
+    finally:
+        reader.close()
 
 
 def _delete(event_ids: Sequence[str]) -> Callable[[apsw.Connection], int]:

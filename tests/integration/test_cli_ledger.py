@@ -216,6 +216,7 @@ async def test_a_customer_can_be_forgotten_while_the_gateway_runs(shop):
 
     assert (0, 1, 1) == (end.code, end.json["address_keys"], end.json["quarantined_events"])
     assert {UID, OTHER_UID} == {each["uid"] for each in end.json["erased"]}
+    assert [{"cid": LAN_CID, "portal_id": None}] == end.json["cids"]
     assert "the CDP's own copy must be erased there" in end.json["beyond"]
     assert [] == await shop.held()
     (stone,) = (await shop.json("show", UID))["bindings"]
@@ -277,7 +278,11 @@ async def test_one_uid_can_be_forgotten_even_before_it_is_bound(shop):
     assert (0, ["777"]) == (unbound.code, [each["uid"] for each in unbound.json["erased"]])
     assert (1, "") == (nothing.code, nothing.out)
     assert "there was nothing to erase" in nothing.err
-    assert (1, False) == (again.code, again.json["ok"])
+    assert (0, [], [(UID, "ticket 7")]) == (
+        again.code,
+        again.json["erased"],
+        [(each["uid"], each["reason"]) for each in again.json["erased_before"]],
+    )
     assert [OTHER_UID] == [each["uid"] for each in (await shop.json("show", LAN_CID))["bindings"]]
 
 
@@ -286,6 +291,7 @@ async def test_one_uid_can_be_forgotten_even_before_it_is_bound(shop):
     [
         (("--reason", "x"), "write either --cid or --uid"),
         (("--cid", "a", "--uid", "b", "--reason", "x"), "write either --cid or --uid"),
+        (("--uid", "12", "--portal-id", "nosuch", "--reason", "x"), "neither the settings nor the ledger"),
         (("--cid", "a", "--reason", " "), "--reason: write one line"),
         (("--cid", "a", "--reason", "two\nlines"), "--reason: write one line"),
         (("--cid", "a", "--reason", "asked by lan@example.com"), "name a ticket instead"),

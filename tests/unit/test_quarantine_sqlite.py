@@ -109,7 +109,7 @@ async def test_erased_events_leave_no_bytes_behind(tmp_path):
     await serving.put([entry("e-other")])
     assert any(secret.encode() in bytes_of(file) for file in tmp_path.iterdir())
 
-    assert 500 == await erasing.erase(None, [], secret)
+    assert 500 == await erasing.erase(None, [], [secret])
 
     assert {"quarantine.db"} <= {file.name for file in tmp_path.iterdir()}
     for file in tmp_path.iterdir():

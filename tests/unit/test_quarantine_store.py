@@ -173,18 +173,18 @@ async def test_putting_nothing_is_allowed(quarantine):
 
 
 @pytest.mark.parametrize(
-    ("portal_id", "uids", "cid", "left"),
+    ("portal_id", "uids", "cids", "left"),
     [
-        ("1", [("1", "900")], "", [3, 4, 5, 6]),
-        (None, [("1", "900"), ("2", "901"), ("9", "900")], "", [3, 5, 6]),
-        (None, [], "c1", [2, 6]),
-        ("1", [], "c1", [2, 4, 5, 6]),
-        ("1", [("2", "902")], "c0", [4]),
-        (None, [], "", [1, 2, 3, 4, 5, 6]),
+        ("1", [("1", "900")], [], [3, 4, 5, 6]),
+        (None, [("1", "900"), ("2", "901"), ("9", "900")], [], [3, 5, 6]),
+        (None, [], ["c1"], [2, 6]),
+        ("1", [], ["c1"], [2, 4, 5, 6]),
+        ("1", [("2", "902")], ["c0"], [4]),
+        (None, [], [], [1, 2, 3, 4, 5, 6]),
     ],
 )
 async def test_erasing_takes_the_events_of_a_uid_and_those_about_a_customer(
-    quarantine, portal_id, uids, cid, left
+    quarantine, portal_id, uids, cids, left
 ):
     """A UID is meant in its portal alone, a customer in one portal or all, claimed or bound; the rest stays."""
     await quarantine.put(
@@ -198,11 +198,73 @@ async def test_erasing_takes_the_events_of_a_uid_and_those_about_a_customer(
         ]
     )
 
-    gone = await quarantine.erase(portal_id, uids, cid)
+    gone = await quarantine.erase(portal_id, uids, cids)
 
     assert [f"0190-{number:04d}" for number in left] == sorted(ids(quarantine.list(limit=10)))
     assert 6 - len(left) == gone
-    assert 0 == await quarantine.erase(portal_id, uids, cid)
+    assert 0 == await quarantine.erase(portal_id, uids, cids)
+
+
+MD5, SHA, KEYED = "6eb8bd6765f22d2ab1ebf3bdb1d5e5a4", "f" * 64, "k1:" + "e" * 64
+
+
+def named(number: int, body: str, *, portal_id="33167", query="portal_id=33167") -> QuarantineEntry:
+    """Give an entry of somebody else's UID, held for no CID, that says this in its record."""
+    held = entry(number, uid=f"other-{number}", portal_id=portal_id, claimed=None)
+    record = msgspec.structs.replace(held.record, body=body.encode(), query=query, uid=held.uid)
+    return msgspec.structs.replace(held, bound_cid=None, record=record)
+
+
+@pytest.mark.parametrize(
+    ("cid", "texts", "left"),
+    [
+        (MD5, (), [3, 4, 5, 6, 7, 8, 9, 10, 11, 12]),
+        (KEYED, (), [1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12]),
+        ("c-none", (SHA, "lan@example.com"), [1, 2, 4, 7, 8, 9, 10, 11, 12]),
+        ("1001", (), [1, 2, 3, 4, 5, 6, 9, 12]),
+    ],
+)
+async def test_an_event_that_names_the_person_goes_whoever_sent_it(quarantine, cid, texts, left):
+    """A hash or an address counts wherever it stands, in either case; a customer number only where a customer is named."""
+    await quarantine.put(
+        [
+            named(1, '{"cid":"~","dims":{"customers":{"customer_id":"7"}}}'.replace("~", MD5)),
+            named(2, '{"extra":{"was":"~"}}'.replace("~", MD5.upper())),
+            named(3, '{"dims":{"customers":{"email":"~"}}}'.replace("~", SHA)),
+            named(4, "no JSON", query="portal_id=33167&cid=k1%3A" + "e" * 64),
+            named(5, '{"page":"/hello?mail=Lan@Example.com"}'),
+            named(6, '{"dims":"{\\"customers\\":{\\"email\\":\\"~\\"}}"}'.replace("~", SHA)),
+            named(7, '{"dims":[{"type":"customers","id":"1001"}]}'),
+            named(8, '{"dims":{"customers":{"customer_id":1001}}}'),
+            named(9, '{"items":[{"type":"product","id":"1001","price":1001}],"uid":"1001"}'),
+            named(10, '{"extra":{"customer_id":" 1001 "}}'),
+            named(11, '{"dims":{"customers":[{"id":"1001"}]}}'),
+            named(12, '{"cid":"10010","dims":{"customers":{"id":"21001"}}}'),
+        ]
+    )
+
+    gone = await quarantine.erase(None, [], [cid], texts)
+
+    assert [f"0190-{number:04d}" for number in left] == sorted(ids(quarantine.list(limit=20)))
+    assert 12 - len(left) == gone
+    assert 0 == await quarantine.erase(None, [], [cid], texts)
+
+
+async def test_naming_counts_in_the_portal_that_is_meant(quarantine):
+    """The customer 1001 of one shop is not the customer 1001 of another."""
+    body = '{"cid":"1001"}'
+    await quarantine.put([named(1, body, portal_id="1"), named(2, body, portal_id="2")])
+
+    assert 1 == await quarantine.erase("2", [], ["1001"])
+    assert ["0190-0001"] == ids(quarantine.list(limit=10))
+
+
+async def test_a_person_is_found_among_many_events(quarantine):
+    """More than one page of records."""
+    await quarantine.put([named(number, f'{{"cid":"{number % 50}"}}') for number in range(1_050)])
+
+    assert 21 == await quarantine.erase(None, [], ["7"])
+    assert {"cid_conflict": 1_029} == quarantine.count()
 
 
 async def test_many_events_are_erased_at_once(quarantine):
