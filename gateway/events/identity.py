@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from gateway.settings import Identity
     from gateway.settings_types import HashName
 
-# What begins or marks an address, in whatever field: an `@`, a number with its country code or its trunk zero, a URL of one.
-_RAW = (b"@", b"%40", b'"+', b'"0', b"tel:", b"\xef\xbc\xa0")
+# What marks an address, in whatever field: an `@`, as it is, percent-encoded or full-width, or a country code's plus.
+_RAW = (b"@", b"+", b"%40", b"\xef\xbc\xa0")
 _MAX_CID = 256
 _MAX_DETAIL = 500
 _MOST_SPELLINGS = 4
@@ -144,8 +144,11 @@ class Identities:
 
         `may_hold_fields` is what `mentions_fields` said of the text that the event was read from.
         """
-        if not may_hold_fields and names_nobody(fields):
-            return _NOBODY
+        if not may_hold_fields:
+            if names_nobody(fields):
+                return _NOBODY
+            # A phone number without a plus shows nothing in the text; ids are looked at wherever there is a customer.
+            may_hold_fields = True
         found = list(customers(fields))
         addresses = self._book.read(found) if may_hold_fields else []
         identified = self._claim(fields, found, addresses)

@@ -1,6 +1,6 @@
 """The one table of fates: every event ends in exactly one `Outcome`, for one bounded `Reason`.
 
-What came in is accepted, quarantined, dropped or malformed; what was accepted is then delivered, undeliverable or expired.
+What came in is accepted, quarantined, dropped or malformed; what was accepted is then delivered, undeliverable, expired or erased.
 The table maps each reason to its outcome, HTTP status and log level, so that no other module decides any of these.
 """
 
@@ -22,6 +22,7 @@ class Outcome(StrEnum):
     DELIVERED = "delivered"
     UNDELIVERABLE = "undeliverable"
     EXPIRED = "expired"
+    ERASED = "erased"
 
 
 class Reason(StrEnum):
@@ -42,6 +43,7 @@ class Reason(StrEnum):
     BAD_REDIRECT = "bad_redirect"
     REFUSED_BY_COLLECTOR = "refused_by_collector"
     TOO_OLD = "too_old"
+    ERASED_WHILE_WAITING = "erased_while_waiting"
     UNREADABLE = "unreadable"
 
 
@@ -71,6 +73,8 @@ FATES: dict[Reason, Fate] = {
     Reason.BAD_REDIRECT: Fate(Outcome.MALFORMED, 400, "warning"),
     Reason.REFUSED_BY_COLLECTOR: Fate(Outcome.UNDELIVERABLE, 0, "error"),
     Reason.TOO_OLD: Fate(Outcome.EXPIRED, 0, "error"),
+    # What was asked for: kept nowhere and sent nowhere.
+    Reason.ERASED_WHILE_WAITING: Fate(Outcome.ERASED, 0, "info"),
     Reason.UNREADABLE: Fate(Outcome.UNDELIVERABLE, 0, "error"),
 }
 """The fate of each reason. `status` is 0 where no client waits for an answer."""

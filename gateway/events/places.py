@@ -29,10 +29,10 @@ class Place(NamedTuple):
 
 def names_nobody(fields: JsonObject) -> bool:
     """Tell of the many events without a customer that they have none, in no time; `cid_places` is the whole truth."""
-    if fields.get("cid") or fields.get("dims"):
+    if fields.get("cid") or fields.get("dims") or str(fields.get("sid", "")).startswith("0"):
         return False
     extra = fields.get("extra")
-    if extra and ("customer_id" in extra or "identify_id" in extra):
+    if extra and not ID_NAMES.isdisjoint(extra):
         return False
     return all(item.get("type") != "customers" for item in fields.get("items", ()))
 
