@@ -48,6 +48,20 @@ def print_json(value: Any) -> None:
     sys.stdout.buffer.write(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
 
 
+def asked(question: str) -> bool:
+    """Ask on the terminal, beside the output, and give whether the answer is a yes. Raises `typer.Abort` where there is none."""
+    sys.stderr.write(f"{question} [y/N]: ")
+    sys.stderr.flush()
+    try:
+        answer = sys.stdin.readline()
+    except KeyboardInterrupt:
+        answer = ""
+    if not answer:
+        sys.stderr.write("\n")
+        raise typer.Abort
+    return answer.strip().lower() in {"y", "yes"}
+
+
 def print_cut_short(how: str, *, as_json: bool) -> None:
     """Say that somebody ended a command before it was done: `aborted`, `interrupted`."""
     if as_json:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import pty
 import sys
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from tests.processes import ROOT
+
+if TYPE_CHECKING:
+    import signal
 
 
 class Ended(NamedTuple):
@@ -45,6 +50,45 @@ async def run(*arguments: object, given: str | None = None, **more: str) -> Ende
         raise
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())
+
+
+async def on_a_terminal(question: str, answer: bytes | signal.Signals, *arguments: object) -> Ended:
+    """Run a command whose standard input and error are a terminal, on which a question is answered: typed, or by a signal.
+
+    `err` is what stood on the terminal.
+    """
+    master, slave = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", *map(str, arguments), cwd=ROOT, env=environment(TERM="xterm"),
+        stdin=slave, stdout=asyncio.subprocess.PIPE, stderr=slave, start_new_session=True,
+    )  # fmt: skip
+    os.close(slave)
+
+    def converse() -> bytes:
+        text, is_answered = b"", False
+        # At its end a pseudo-terminal gives an error, not an empty read.
+        with contextlib.suppress(OSError):
+            while chunk := os.read(master, 65_536):
+                text += chunk
+                if not is_answered and question.encode() in text:
+                    is_answered = True
+                    if not isinstance(answer, bytes):
+                        process.send_signal(answer)
+                    # Between its last look for signals and its read a process hears of one with the next key.
+                    os.write(master, answer if isinstance(answer, bytes) else b"\n")
+        return text
+
+    said = asyncio.create_task(asyncio.to_thread(converse))
+    try:
+        out, _ = await asyncio.wait_for(process.communicate(), 60)
+    except TimeoutError:
+        process.kill()
+        raise
+    finally:
+        text = await said
+        os.close(master)
+    assert process.returncode is not None
+    return Ended(process.returncode, out.decode(), text.decode())
 
 
 async def both(*arguments: object) -> list[Ended]:

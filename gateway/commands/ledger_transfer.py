@@ -22,7 +22,7 @@ from gateway.commands.options import (
     store,
 )
 from gateway.telemetry.redaction import redact
-from gateway.terminal import explained, fail, print_json
+from gateway.terminal import asked, explained, fail, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,7 +190,7 @@ def _ask(stones: Sequence[BoundUid]) -> bool:
     # The loop that this is called from keeps Ctrl-C for itself, and would hear of it only after the answer.
     of_loop = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-        return typer.confirm("Erase them?", err=True)
+        return asked("Erase them?")
     finally:
         signal.signal(signal.SIGINT, of_loop)
 
