@@ -17,12 +17,12 @@ key is taken; that stops ``INSERT OR IGNORE`` and upserts of a taken key alike. 
 write the file can drop a trigger or edit its bytes. `gateway.ledger.verify` finds that.
 
 Keys are those of `gateway.ledger.keys`; the tables are ``STRICT``, and each key must begin with a known tag.
+
+This is version 2. Files with these tables are in the hands of those who run the gateway: from here on any change of the SQL below, be it
+one check, is another version, with its own step in `gateway.ledger.versions`.
 """
 
 from __future__ import annotations
-
-from gateway.ledger.contract import LedgerUnavailable
-from gateway.storage.sqlite_file import FileKind
 
 OP_BIND, OP_NOTE, OP_ALIAS, OP_COUNT, OP_GENERATION = 1, 2, 3, 4, 5
 """What a row of ``intake`` is: a binding with its entry, an entry, an address key, counts to add, a generation to insist on."""
@@ -30,7 +30,7 @@ OP_BIND, OP_NOTE, OP_ALIAS, OP_COUNT, OP_GENERATION = 1, 2, 3, 4, 5
 # Comparing costs a third of taking the first byte out: x'00' and what follows up to x'03', x'04' up to x'05'.
 _ID = "({0} >= x'00' AND {0} < x'03') OR ({0} >= x'04' AND {0} < x'05')"
 
-_TABLES = f"""
+TABLES = f"""
 CREATE TABLE portal (
   id        INTEGER PRIMARY KEY CHECK (id > 0),
   portal_id TEXT NOT NULL UNIQUE
@@ -140,8 +140,9 @@ BEGIN
     WHERE NEW.op = 5 AND NEW.seq IS NOT (SELECT generation FROM state);
 END;
 """  # noqa: S608 -- constants only
+"""The tables, and the view through which they are filled."""
 
-_GUARDS = """
+_TRIGGERS = """
 CREATE TRIGGER binding_is_new BEFORE INSERT ON binding
 BEGIN
   SELECT RAISE(ABORT, 'a binding never changes: this UID already has a CID or was erased')
@@ -231,10 +232,9 @@ _NEVER_DELETED = {
     "state": "the generation",
 }
 
-_VERSION_1 = "".join(
+GUARDS = "".join(
     [
-        _TABLES,
-        _GUARDS,
+        _TRIGGERS,
         *(_TAKEN.format(table=table, what=what, same=same) for table, (what, same) in _INSERTED_ONCE.items()),
         *(
             _REFUSED.format(table=table, what=what, action="UPDATE", verb="changes")
@@ -246,12 +246,4 @@ _VERSION_1 = "".join(
         ),
     ]
 )
-
-LEDGER_FILE = FileKind(
-    name="ledger",
-    application_id=int.from_bytes(b"TGLD", "big"),
-    migrations=(_VERSION_1,),
-    unavailable=LedgerUnavailable,
-    overwrites=True,
-)
-"""The kind of file that a ledger is."""
+"""The triggers that make the tables insert-only; what was there before them is not asked."""

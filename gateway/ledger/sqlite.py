@@ -29,8 +29,8 @@ from gateway.ledger.importer import import_rows
 from gateway.ledger.keys import TOMBSTONE, decode_key, encode_key
 from gateway.ledger.repeats import Repeats
 from gateway.ledger.rules import ERASED, judge, owns
-from gateway.ledger.schema import LEDGER_FILE
 from gateway.ledger.tombstones import Whom, erase
+from gateway.ledger.versions import LEDGER_FILE
 from gateway.storage.group_commit import GroupCommit, GroupCommitClosed
 from gateway.storage.sqlite_access import SqliteReader, SqliteWriter, closed
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from gateway.events.model import AuditNote, Claim
     from gateway.ledger.binder import Item, Key
     from gateway.ledger.contract import AddressKey, AuditEntry, BoundUid
+    from gateway.storage.sqlite_file import Progress
 
 _CID = "SELECT cid FROM binding WHERE portal = ? AND uid = ?"
 _FIRST = "SELECT cid FROM alias WHERE portal = ? AND key = ?"
@@ -204,7 +205,6 @@ class SqliteLedger:
 
     def stats(self) -> LedgerStats:
         """Give the size of the ledger and the hits of its cache, in constant time. Raises `LedgerUnavailable`."""
-        log = self._path.with_name(self._path.name + "-wal")
         counted = rows.count(self._reader)
         return LedgerStats(
             rows=sum(counted.portals.values()),
@@ -213,7 +213,7 @@ class SqliteLedger:
             audit_entries=counted.audit_entries,
             audit_head=counted.audit_head,
             portals=counted.portals,
-            file_bytes=_bytes_of(self._path) + _bytes_of(log),
+            file_bytes=self._reader.bytes_on_disk(),
             cache_entries=len(self._bound),
             cache_hits=self._hits,
             cache_misses=self._misses,
@@ -318,6 +318,7 @@ def open_sqlite_ledger(
     read_only: bool = False,
     is_only_writer: bool = False,
     patience_seconds: float = _WRITER_PATIENCE_SECONDS,
+    on_upgrade: Progress | None = None,
 ) -> SqliteLedger:
     """Open the ledger in this file, made where there is none, and give it; its directory must exist.
 
@@ -325,13 +326,17 @@ def open_sqlite_ledger(
     `bind` answers for bound UIDs alone. `cache_entries` bounds the bindings kept in memory, and the address keys, about 330
     bytes each. `patience_seconds` bounds how long a batch waits for the other processes that write. `is_only_writer` is the
     caller's word that no other process binds in this file while it is open (erasures and imports may come: see `refresh`): then as many
-    unbound UIDs are remembered too, and the page views of an anonymous visitor cost no I/O. Raises `LedgerUnavailable`.
+    unbound UIDs are remembered too, and the page views of an anonymous visitor cost no I/O. `on_upgrade` allows to bring a file of an
+    older version up to date, which takes minutes for ten million bindings, and hears how many rows of how many are written;
+    without it such a file is refused. Raises `LedgerUnavailable`.
     """
     unbound_entries = cache_entries if is_only_writer else 0
     if read_only:
         reader = SqliteReader(path, LEDGER_FILE, patience_seconds=patience_seconds)
         return SqliteLedger(path, reader, None, cache_entries, unbound_entries)
-    writer = SqliteWriter(path, LEDGER_FILE, patience_seconds=patience_seconds, has_checkpointer=True)
+    writer = SqliteWriter(
+        path, LEDGER_FILE, patience_seconds=patience_seconds, has_checkpointer=True, on_upgrade=on_upgrade
+    )
     try:
         reader = SqliteReader(
             path, LEDGER_FILE, patience_seconds=min(_LOOP_PATIENCE_SECONDS, patience_seconds)
@@ -340,10 +345,3 @@ def open_sqlite_ledger(
     except BaseException:
         writer.close()
         raise
-
-
-def _bytes_of(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except FileNotFoundError:
-        return 0

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from gateway.storage.sqlite_file import FileKind
+    from gateway.storage.sqlite_file import FileKind, Progress
 
 Result = TypeVar("Result")
 Row = tuple[Any, ...]
@@ -35,11 +35,18 @@ Row = tuple[Any, ...]
 class SqliteWriter:
     """The connection through which a process writes; makes the file where there is none. Raises `kind.unavailable`.
 
-    `has_checkpointer`: the log is written back in a thread beside the writer (`gateway.storage.checkpoints`).
+    `has_checkpointer`: the log is written back in a thread beside the writer (`gateway.storage.checkpoints`). `on_upgrade` allows to
+    bring an older file up to date, and hears how far that is; without it an older file is refused.
     """
 
     def __init__(
-        self, path: Path, kind: FileKind, *, patience_seconds: float, has_checkpointer: bool = False
+        self,
+        path: Path,
+        kind: FileKind,
+        *,
+        patience_seconds: float,
+        has_checkpointer: bool = False,
+        on_upgrade: Progress | None = None,
     ) -> None:
         self._path = path
         self._kind = kind
@@ -48,7 +55,7 @@ class SqliteWriter:
         self._checkpointer = (
             Checkpointer(lambda: open_for_writing(path, kind, patience_seconds)) if has_checkpointer else None
         )
-        self._connection: apsw.Connection | None = self._open()
+        self._connection: apsw.Connection | None = self._open(on_upgrade)
 
     def run(self, work: Callable[[apsw.Connection], Result]) -> Result:
         """Run `work`, which is one transaction: a single statement, or a block of `sqlite_file.transaction`.
@@ -74,8 +81,8 @@ class SqliteWriter:
             self._checkpointer.after_commit(connection)
         return results[-1]
 
-    def _open(self) -> apsw.Connection:
-        connection = open_for_writing(self._path, self._kind, self._patience_seconds)
+    def _open(self, on_upgrade: Progress | None = None) -> apsw.Connection:
+        connection = open_for_writing(self._path, self._kind, self._patience_seconds, on_upgrade=on_upgrade)
         if self._checkpointer is not None:
             self._checkpointer.watch(connection)
         return connection
@@ -146,6 +153,14 @@ class SqliteReader:
         finally:
             if self._connection is not None and self._connection.in_transaction:
                 self.rows("ROLLBACK")
+
+    def bytes_on_disk(self) -> int:
+        """Give the size of the file and its log."""
+        size = 0
+        for each in (self._path, self._path.with_name(self._path.name + "-wal")):
+            with contextlib.suppress(FileNotFoundError):
+                size += each.stat().st_size
+        return size
 
     def close(self) -> None:
         """Let go of the file for good."""

@@ -14,7 +14,9 @@ What always holds in a file that was opened here for writing:
   behind, is overwritten with zeros. (What stands in the log goes with `SqliteWriter.empty_log`.)
 - ``trusted_schema=OFF``: a file that somebody tampered with runs no functions with side effects from its triggers.
 - ``application_id`` names the kind of file, ``user_version`` the version of its tables. A file of another kind or of a
-  newer version is refused; an older one is brought up to date, forward only, in one transaction.
+  newer version is refused; an older one is brought up to date, forward only, in one transaction, by who is there to do it (the gateway
+  when it starts). That may take minutes and writes about as much again as the file holds. Killed in the middle, it has changed nothing.
+- The file, its log and its shared memory are readable and writable by their owner alone (0600), whatever the umask and the directory.
 
 Several processes of one machine may use the file at the same time. It must not lie on a network file system: SQLite's locks
 and shared memory don't work there. A connection is opened after a fork, never carried through one. Within a process nobody
@@ -27,13 +29,15 @@ import contextlib
 import errno
 import os
 import random
+import stat
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import apsw
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
 _LOG_BYTES_KEPT = 64 * 2**20
@@ -41,34 +45,52 @@ _LOG_PAGES = 4000
 _CACHE_KIB = 16 * 1024
 _LONGEST_PAUSE_SECONDS = 0.02
 _LEAST_ROOM_BYTES = 128 * 1024
+_UPGRADE_PATIENCE_SECONDS = 3_600.0
+
+Progress = Callable[[int, int], None]
+"""Hears how much of how much is done."""
+Migration = Callable[[apsw.Connection, Progress], None]
+"""Brings a file one version further, within a transaction of the caller's."""
 
 
 class FileKind(NamedTuple):
     """A kind of file: its name for people, its mark, its tables, and the exception that says it is not available.
 
-    `migrations[n]` is the SQL that leads from version n to n + 1. `unavailable` takes where, cause and hint. `overwrites`: what is
-    deleted in it must be gone from the disk.
+    `migrations[0]` is the SQL that makes the tables of the present version in an empty file, `migrations[n]` leads from version n to
+    n + 1: so many migrations, such a version. `unavailable` takes where, cause and hint. `overwrites`: what is deleted in it must be
+    gone from the disk.
     """
 
     name: str
     application_id: int
-    migrations: tuple[str, ...]
+    migrations: tuple[str, *tuple[Migration, ...]]
     unavailable: Callable[[str, str, str], Exception]
     overwrites: bool = False
 
+    @property
+    def version(self) -> int:
+        """The present version of the tables."""
+        return len(self.migrations)
 
-def open_for_writing(path: Path, kind: FileKind, patience_seconds: float) -> apsw.Connection:
-    """Open the file, make it or bring it up to date where needed, and give its connection.
 
-    Waits at most about `patience_seconds` for other processes. Raises `kind.unavailable`.
+def open_for_writing(
+    path: Path, kind: FileKind, patience_seconds: float, *, on_upgrade: Progress | None = None
+) -> apsw.Connection:
+    """Open the file, made where there is none, and give its connection.
+
+    `on_upgrade` allows to bring an older file up to date, and hears how far that is; nothing is heard when nothing is to be done.
+    Without it an older file is refused. Waits at most about `patience_seconds` for other processes, but up to an hour for one that is
+    bringing the file up to date. Raises `kind.unavailable`.
     """
     with explained(path, kind):
+        _make_private(path)
         connection = apsw.Connection(str(path), apsw.SQLITE_OPEN_READWRITE | apsw.SQLITE_OPEN_CREATE)
         try:
             connection.set_busy_timeout(_milliseconds(patience_seconds))
             connection.execute("PRAGMA trusted_schema=OFF")
             # Of several processes that open a new file at once, SQLite lets some fail without waiting.
             retry_while_busy(lambda: _prepare(connection, path, kind), patience_seconds)
+            _insist_on_version(connection, path, kind, on_upgrade)
         except BaseException:
             connection.close()
             raise
@@ -132,14 +154,38 @@ def _open_reader(path: Path, kind: FileKind, patience_seconds: float, mode: str)
     except BaseException:
         connection.close()
         raise
-    if version < len(kind.migrations):
+    if version < kind.version:
         connection.close()
-        raise kind.unavailable(
-            str(path),
-            f"its tables are of version {version}, this program reads version {len(kind.migrations)}",
-            "start the gateway once: it brings the file up to date",
-        )
+        raise _too_old(path, kind, version)
     return connection
+
+
+def _too_old(path: Path, kind: FileKind, version: int) -> Exception:
+    return kind.unavailable(
+        str(path),
+        f"its tables are of version {version}, this program reads version {kind.version}",
+        "start the gateway once: it brings the file up to date",
+    )
+
+
+def _make_private(path: Path) -> None:
+    """Make the file where there is none, and keep all but its owner out of it, of its log and of its shared memory.
+
+    SQLite by itself makes a file that everybody may read, and gives the two beside it the mode of the file. An existing file is never
+    opened here: closing it would drop the locks of this process. What can't be done is left to SQLite, which says why.
+    """
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            # The umask may have taken something away.
+            os.fchmod(descriptor, 0o600)
+        finally:
+            os.close(descriptor)
+    for each in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
+        with contextlib.suppress(OSError):
+            found = each.stat()
+            if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077 and found.st_uid == os.geteuid():
+                each.chmod(0o600)
 
 
 def _prepare(connection: apsw.Connection, path: Path, kind: FileKind) -> None:
@@ -158,13 +204,39 @@ def _prepare(connection: apsw.Connection, path: Path, kind: FileKind) -> None:
     connection.pragma("cache_size", -_CACHE_KIB)
     connection.pragma("journal_size_limit", _LOG_BYTES_KEPT)
     connection.pragma("secure_delete", int(kind.overwrites))
-    if _version(connection, path, kind) < len(kind.migrations):
+    if _version(connection, path, kind) == 0:
         with transaction(connection):
             # Again, inside the write lock: another process may have been faster.
-            for migration in kind.migrations[_version(connection, path, kind) :]:
-                connection.execute(migration)
-            connection.pragma("application_id", kind.application_id)
-            connection.pragma("user_version", len(kind.migrations))
+            if _version(connection, path, kind) == 0:
+                connection.execute(kind.migrations[0])
+                connection.pragma("application_id", kind.application_id)
+                connection.pragma("user_version", kind.version)
+
+
+def _insist_on_version(
+    connection: apsw.Connection, path: Path, kind: FileKind, on_upgrade: Progress | None
+) -> None:
+    version = _version(connection, path, kind)
+    if version == kind.version:
+        return
+    if on_upgrade is None:
+        raise _too_old(path, kind, version)
+    retry_while_busy(lambda: _bring_up_to_date(connection, path, kind, on_upgrade), _UPGRADE_PATIENCE_SECONDS)
+
+
+def _bring_up_to_date(connection: apsw.Connection, path: Path, kind: FileKind, on_upgrade: Progress) -> None:
+    with transaction(connection):
+        # Again, inside the write lock: another process may have been faster.
+        version = _version(connection, path, kind)
+        if version == kind.version:
+            return
+        steps = kind.migrations[1:]
+        for step in steps[version - 1 :]:
+            step(connection, on_upgrade)
+        connection.pragma("user_version", kind.version)
+    # It is as long as all that was written; who reads at this moment puts that off.
+    with contextlib.suppress(apsw.Error):
+        connection.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
 
 @contextlib.contextmanager
@@ -194,10 +266,10 @@ def _version(connection: apsw.Connection, path: Path, kind: FileKind) -> int:
             f"it is a file of something else, not a {kind.name} of the tracking gateway",
             f"give the {kind.name} a path of its own",
         )
-    if version > len(kind.migrations):
+    if version > kind.version:
         raise kind.unavailable(
             str(path),
-            f"a newer program wrote it: its tables are of version {version}, this one knows {len(kind.migrations)}",
+            f"a newer program wrote it: its tables are of version {version}, this one knows {kind.version}",
             "run the newer version of the gateway; there is no way back to an older one",
         )
     return int(version)

@@ -10,9 +10,9 @@ import pytest
 from gateway.events.model import AuditNote, Claim
 from gateway.ledger.contract import BoundUid
 from gateway.ledger.importer import import_rows
-from gateway.ledger.schema import LEDGER_FILE
 from gateway.ledger.sqlite import open_sqlite_ledger
 from gateway.ledger.verify import verify
+from gateway.ledger.versions import LEDGER_FILE
 from gateway.storage.sqlite_access import SqliteWriter
 
 PORTAL = "33167"

@@ -238,10 +238,10 @@ async def test_a_file_of_a_newer_version_is_refused(path, read_only):
     """A ledger that a newer program wrote is not touched by an older one; the message names both versions."""
     await (await filled(path)).close()
     newer = apsw.Connection(str(path))
-    newer.pragma("user_version", 2)
+    newer.pragma("user_version", 3)
     newer.close()
 
-    with pytest.raises(LedgerUnavailable, match="of version 2, this one knows 1") as caught:
+    with pytest.raises(LedgerUnavailable, match="of version 3, this one knows 2") as caught:
         open_sqlite_ledger(path, read_only=read_only)
 
     assert "newer version of the gateway" in caught.value.hint
