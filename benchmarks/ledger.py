@@ -29,6 +29,7 @@ from benchmarks.ledger_measures import Part
 from benchmarks.ledger_report import TARGETS, Row, print_ledger
 from benchmarks.ledger_rows import Population, build, check
 from benchmarks.machine import CannotMeasure, describe, file_system, two_cores
+from gateway.ledger.contract import LedgerUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +91,7 @@ def main(
         path = file or Path(f"/var/tmp/tracking-gateway-ledger-{rows}.db")
         try:
             found = _measure(path, rows, rounds, calls=1_000 if quick else 5_000)
-        except CannotMeasure as error:
+        except (CannotMeasure, LedgerUnavailable) as error:
             if json:
                 _print_json({"ok": False, "error": str(error)})
             else:
