@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.ledger.contract import Ledger
+    from gateway.ledger.sqlite import SqliteLedger
     from gateway.settings import Settings
     from gateway.spool.segments import SegmentSpool
     from gateway.telemetry.logging import Log
@@ -51,6 +52,7 @@ _PARTITION = re.compile(r"\d{3}\Z")
 _GAUGE_SECONDS = 0.5
 _REFRESH_SECONDS = 1.0
 _HEAD_SECONDS = 3_600
+_UPGRADE_SAID_SECONDS = 10.0
 
 
 class DataDirUnusable(Exception):
@@ -110,15 +112,15 @@ async def running_gateway(
     journal = Journal(log, metrics)
     asyncio.get_running_loop().set_exception_handler(lambda _, context: _report_fault(journal, context))
     make_data_dir(settings.data_dir)
+    mode = settings.data_dir.stat().st_mode & 0o777
+    if mode & 0o077 and worker == 0:
+        hint = f"chmod 700 {settings.data_dir}; the files in it are their owner's alone"
+        log.logger.warning("data_dir_open", path=str(settings.data_dir), mode=f"{mode:o}", hint=hint)
     settings = with_cookie_key(settings)
     pipeline = Pipeline(settings)
     async with contextlib.AsyncExitStack() as stack:
-        ledger = open_sqlite_ledger(
-            settings.data_dir / "ledger.db",
-            cache_entries=settings.ledger.cache_entries,
-            # The lock on the spool's first partition keeps a second gateway off this folder.
-            is_only_writer=settings.server.workers == 1,
-        )
+        # Beside the loop: a signal is heard even when the file has to be brought up to date first, which may take minutes.
+        ledger = await asyncio.to_thread(_open_ledger, settings, journal)
         stack.push_async_callback(ledger.close)
         quarantine = open_quarantine(settings.data_dir / "quarantine.db")
         stack.push_async_callback(quarantine.close)
@@ -190,6 +192,29 @@ def make_data_dir(path: Path) -> None:
         (path / "spool").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise DataDirUnusable(path, error.strerror or str(error)) from None
+
+
+def _open_ledger(settings: Settings, journal: Journal) -> SqliteLedger:
+    """Open the ledger; one of an older version is brought up to date, and the log says so and how far that is."""
+    began = time.monotonic()
+    said: list[float] = []
+
+    def on_upgrade(done: int, of: int) -> None:
+        now = time.monotonic()
+        if not said or now - said[-1] >= _UPGRADE_SAID_SECONDS:
+            said.append(now)
+            journal.changed("ledger_upgrading", rows=done, of=of)
+
+    ledger = open_sqlite_ledger(
+        settings.data_dir / "ledger.db",
+        cache_entries=settings.ledger.cache_entries,
+        # The lock on the spool's first partition keeps a second gateway off this folder.
+        is_only_writer=settings.server.workers == 1,
+        on_upgrade=on_upgrade,
+    )
+    if said:
+        journal.changed("ledger_upgraded", seconds=round(time.monotonic() - began, 1))
+    return ledger
 
 
 async def _open_spools(

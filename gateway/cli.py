@@ -6,6 +6,7 @@ interrupted. With `--json`, standard output is one JSON document, whatever becom
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import os
 import sys
@@ -258,4 +259,10 @@ def _advice(loaded: Settings) -> list[str]:
         and "localhost" not in loaded.collector.url
     ):
         notes.append("collector.url is not https: events cross the network in the clear")
+    with contextlib.suppress(OSError):
+        mode = loaded.data_dir.stat().st_mode & 0o777
+        if mode & 0o077:
+            notes.append(
+                f"data_dir {loaded.data_dir} is open to other users of this machine (mode {mode:o}): `chmod 700 {loaded.data_dir}`"
+            )
     return notes
