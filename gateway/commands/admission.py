@@ -11,6 +11,7 @@ import unicodedata
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from gateway.events.addresses import normalise_phone
 from gateway.events.identity import Identities
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ RAW = "raw"
 
 # A number that is written as a phone's: `+` or a zero in front, then the digits with the usual marks between them.
 _PHONE = re.compile(r"(?<![\w.-])(?:\+|00|0)[1-9](?:[\s().-]{0,3}\d){7,13}(?![\w-])")
+
+# Ten digits or more with such marks between them: a phone's where they are one with its country in front, as in `84 912…`.
+_DIGITS = re.compile(r"(?<![\w.-])[1-9](?:[\s().-]{0,3}\d){9,14}(?![\w-])")
 
 
 class Admission:
@@ -64,4 +68,8 @@ class Admission:
 def holds_address(text: str) -> bool:
     """Tell whether a free text has an e-mail address or a phone number in it."""
     plain = unicodedata.normalize("NFKC", unquote(text))
-    return "@" in plain or _PHONE.search(plain) is not None
+    return (
+        "@" in plain
+        or _PHONE.search(plain) is not None
+        or any(normalise_phone(f"+{run[0]}", "") is not None for run in _DIGITS.finditer(plain))
+    )

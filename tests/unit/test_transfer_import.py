@@ -361,6 +361,9 @@ def test_a_report_takes_no_other_files_place(tmp_path):
         ("call +84 912 345 678", True),
         ("call (0912) 345-678", True),
         ("00849123456789", True),
+        ("84.912.345.678 called", True),
+        ("tel 84912345678", True),
+        ("ticket 202611180001 of 2026-11-18", False),
     ],
 )
 def test_an_address_in_a_text_is_seen(text, expected):
