@@ -1,7 +1,8 @@
 """The HTML that a site pastes into its pages: the stub that queues calls, and the tag that brings the script.
 
 Every value lands in JavaScript as a JSON literal in which nothing can end a string or a `<script>` element, whatever
-characters it has.
+characters it has. What the gateway is told of its cookies stands in the snippet where it differs from the usual, because the
+script keeps the visitor's id too, and must not keep it longer or for more hosts.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _PAGE = Template("""\
   //   var _cdp365Analytics = {page: {page_type: "product", page_category: "shoes"}};
   // With default_event: 0 in it, no page view is sent by itself.
   window._cdp365Analytics = window._cdp365Analytics || {};
-$site_lines
+$cookie_lines
   // Until the script has arrived, calls wait in a queue, so the page may call this at any time:
   //   web_event.track("product", "view", {items: [{type: "product", id: "42", name: "Shoe"}]});
   //   web_event.track("user", "sign_in", {dims: {customers: {email: "an@shop.example"}}});
@@ -45,36 +46,82 @@ _SITE_LINES = Template("""\
   _cdp365Analytics.first_party_domain = _cdp365Analytics.first_party_domain || $site;
 """)
 
-_COOKIE_LINES = Template("""\
+_HOST_LINES = """\
+  // The visitor's id is the page's own host's alone.
+  _cdp365Analytics.first_party_domain = _cdp365Analytics.first_party_domain || "host";
+"""
+
+_NAME_LINES = Template("""\
   // The cookie that the gateway keeps the visitor's id in.
-  _cdp365Analytics.cookie_name = $cookie_name;
+  _cdp365Analytics.cookie_name = $value;
+""")
+
+_DAYS_LINES = Template("""\
+  // For how many days after a visit the browser may know its visitor.
+  _cdp365Analytics.cookie_days = $value;
+""")
+
+_SESSION_LINES = """\
+  // Nothing of the visitor's id outlives the browser's session.
+  _cdp365Analytics.cookie_days = 0;
+"""
+
+_SAME_SITE_LINES = Template("""\
+  // From which sites' pages browsers send the cookie.
+  _cdp365Analytics.cookie_same_site = $value;
 """)
 
 _USUAL_COOKIE = "_asm_uid"
+_USUAL_DAYS = 400
+_USUAL_SAME_SITE = "lax"
 
 
 def snippet(
-    base_url: str, portal_id: str, prop_id: str, *, site: str = "", cookie_name: str = _USUAL_COOKIE
+    base_url: str,
+    portal_id: str,
+    prop_id: str,
+    *,
+    site: str = "",
+    cookie_name: str = _USUAL_COOKIE,
+    cookie_domain: str = "",
+    lifetime_days: int = _USUAL_DAYS,
+    same_site: str = _USUAL_SAME_SITE,
 ) -> str:
     """Give the HTML to paste into a site's pages, ready to work.
 
     `base_url` is where browsers reach the gateway, with a path prefix if it has one (`https://track.shop.example`);
-    `site` the domain for the visitor's cookie (`shop.example`), empty for the page's own host alone; `cookie_name` what
-    the gateway calls that cookie (`cookies.name`). Raises `ValueError` where `base_url` is no http(s) URL or has a
+    `site` the domain for the visitor's cookie (`shop.example`), empty for the page's own host alone. The others are the
+    gateway's `[cookies]`: `cookie_name` is `name`, `cookie_domain` is `domain` (empty: `site`; `host`: no domain at all),
+    `lifetime_days` and `same_site` are called the same. Raises `ValueError` where `base_url` is no http(s) URL or has a
     query or fragment.
     """
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
         raise ValueError(f"base_url: got {base_url!r}, expected something like https://track.shop.example")
-    site_lines = _SITE_LINES.substitute(site=_literal(site)) if site else ""
-    has_other_name = cookie_name != _USUAL_COOKIE
-    cookie_lines = _COOKIE_LINES.substitute(cookie_name=_literal(cookie_name)) if has_other_name else ""
+    cookie_lines = (
+        _domain_lines(cookie_domain or site),
+        _NAME_LINES.substitute(value=_literal(cookie_name)) if cookie_name != _USUAL_COOKIE else "",
+        _lifetime_lines(lifetime_days),
+        _SAME_SITE_LINES.substitute(value=_literal(same_site)) if same_site != _USUAL_SAME_SITE else "",
+    )
     return _PAGE.substitute(
         portal_id=_literal(portal_id),
         prop_id=_literal(prop_id),
-        site_lines=site_lines + cookie_lines,
+        cookie_lines="".join(cookie_lines),
         script_url=_literal(f"{base_url.rstrip('/')}/insight.js"),
     )
+
+
+def _domain_lines(domain: str) -> str:
+    if domain == "host":
+        return _HOST_LINES
+    return _SITE_LINES.substitute(site=_literal(domain)) if domain else ""
+
+
+def _lifetime_lines(days: int) -> str:
+    if not days:
+        return _SESSION_LINES
+    return _DAYS_LINES.substitute(value=days) if days != _USUAL_DAYS else ""
 
 
 def _literal(text: str) -> str:

@@ -2,11 +2,13 @@
 // It takes over the queue that the page's stub has filled and sends each event to the host it was itself loaded from.
 // What always holds:
 //   - It never throws into the page. What goes wrong is at most a line in the console.
-//   - An event is in localStorage from before it is sent until its answer is seen, so a closed tab loses nothing. When
-//     the answer was not seen, the event comes again under the same request_id: at least once, never less.
+//   - An event is in the browser's store from before it is sent until its answer is seen, so a closed tab loses nothing.
+//     When the answer was not seen, the event comes again under the same request_id: at least once, never less.
 //   - Events go out in the order of tracking, one at a time, under the UID that held when they were tracked; or, where
 //     the gateway took an event before them under another UID than its own, under that one.
-//   - A UID that a logout or the gateway has ended does not come back.
+//   - A UID that a logout or the gateway has ended does not come back, and no session leads from it to the next one.
+//   - What the browser keeps of the visitor lives as long as the gateway's cookies do: after `cookie_days` without a visit
+//     it is not used any more; with 0 days nothing of it outlives the browser.
 //   - E-mail addresses and phone numbers are not touched here: the gateway hashes them.
 (() => {
   "use strict";
@@ -22,11 +24,12 @@
   const SECOND = 1000;
   const MINUTE = 60 * SECOND;
   const SESSION_MS = 30 * MINUTE;
-  const COOKIE_SECONDS = 400 * 24 * 60 * 60; // the longest that browsers allow
+  const DAY = 24 * 60 * MINUTE;
   const ANSWER_MS = 30 * SECOND;
   const FIRST_PAUSE_MS = 5 * SECOND;
   const LONGEST_PAUSE_MS = 10 * MINUTE;
-  const KEEPALIVE_BYTES = 60000; // browsers refuse more than 64 KiB under way at once
+  // Browsers refuse more than 64 KiB under way at once.
+  const KEEPALIVE_BYTES = 60000;
   const STORED_EVENTS = 50;
   const STORED_CHARS = 65536;
   const WAITING_EVENTS = 1000;
@@ -56,6 +59,18 @@
   });
   // The cookie with the UID, and the key under which localStorage has it too.
   const UID = attempt(() => /^[\w.-]+$/.exec(settings().cookie_name || "")[0], "_asm_uid");
+  const SEEN = UID + "_seen";
+  // The longest that browsers allow.
+  const MOST_DAYS = 400;
+  const DAYS = attempt(() => {
+    const days = Number(settings().cookie_days ?? MOST_DAYS);
+    return days >= 0 && days <= MOST_DAYS ? days : MOST_DAYS;
+  }, MOST_DAYS);
+  const COOKIE_SECONDS = (DAYS * DAY) / SECOND;
+  const isSecure = location.protocol === "https:";
+  // Browsers refuse None without Secure.
+  const SAME_SITES = isSecure ? /^(strict|none)$/i : /^strict$/i;
+  const SAME_SITE = attempt(() => SAME_SITES.exec(settings().cookie_same_site)[0], "Lax");
   const RESET = "reset_anonymous_id";
   const RESET_KEY = "_asm_reset_event";
   const RETIRED = "_asm_reset_uid";
@@ -122,14 +137,24 @@
     });
   }
 
-  // ---- What the browser remembers. Both stores may be refused: then this page's memory is all there is.
+  // ---- What the browser remembers. Cookies and store may be refused: then this page's memory is all there is.
 
   const memory = {};
-  const recall = (key) => attempt(() => localStorage.getItem(key)) || memory[key] || "";
+  const store = () => (DAYS ? localStorage : sessionStorage);
+  const recall = (key) => attempt(() => store().getItem(key)) || memory[key] || "";
   const remember = (key, value) => {
     memory[key] = value;
-    attempt(() => localStorage.setItem(key, value));
+    attempt(() => store().setItem(key, value));
   };
+
+  // What a longer lifetime has left: the visitor is forgotten, and the events that wait move to where they may be.
+  function leaveLocalStorage() {
+    [UID, SEEN, RETIRED, RESET_KEY].forEach((key) => localStorage.removeItem(key));
+    for (const key of keysOfEvents(localStorage)) {
+      sessionStorage.setItem(key, localStorage.getItem(key));
+      localStorage.removeItem(key);
+    }
+  }
 
   function readCookie(name) {
     const start = name + "=";
@@ -138,93 +163,130 @@
   }
 
   function writeCookie(name, value, seconds) {
-    const wanted = String(settings().first_party_domain || "").replace(/^\./, "");
-    const write = (domain) => {
-      const where = (domain && "; Domain=" + domain) + (location.protocol === "https:" ? "; Secure" : "");
+    const wanted = String(settings().first_party_domain || "").replace(/^\*?\./, "");
+    const write = (domain, text, age) => {
+      const lasts = DAYS || !text ? "; Max-Age=" + age : "";
+      const where = (domain && "; Domain=" + domain) + (isSecure ? "; Secure" : "");
       attempt(() => {
-        document.cookie = `${name}=${encodeURIComponent(value)}; Path=/; Max-Age=${seconds}; SameSite=Lax${where}`;
+        document.cookie = `${name}=${encodeURIComponent(text)}; Path=/${lasts}; SameSite=${SAME_SITE}${where}`;
       });
       return readCookie(name) === value;
     };
     // The browser refuses a domain that the page is not part of: then the page's own host has to do. And where a cookie
-    // of the same name on another domain hides ours, that one is overwritten as well.
+    // of the same name on another domain hides ours, that one is overwritten as well; or ended, where no domain may have one.
     const parents = location.hostname.split(".").map((_, i, labels) => labels.slice(i).join("."));
-    [wanted, "", ...parents].some(write);
+    const isForHost = wanted === "host";
+    (!isForHost && write(wanted, value, seconds)) ||
+      write("", value, seconds) ||
+      parents.some((domain) => (isForHost ? write(domain, "", 0) : write(domain, value, seconds)));
   }
 
   // ---- Who: the UID
 
   const isUid = (text) => typeof text === "string" && /^[1-9]\d{0,18}$/.test(text);
 
-  // UIDs that a logout or the gateway has ended. The answer to an event from before can bring one back into the cookie.
-  const retired = () => recall(RETIRED).split(" ");
+  // UIDs that a logout or the gateway has ended, each as uid:time. The answer to an event from before can bring one back
+  // into the cookie: so each is known for a day, and for as long as an event waits that names it.
+  const uidOf = (entry) => entry.split(":")[0];
+  function retired() {
+    const text = recall(RETIRED);
+    const entries = text.split(" ").filter((entry) => {
+      const [uid, since] = entry.split(":");
+      return Math.abs(Date.now() - since) < DAY || (uid && unanswered().some((item) => packed(item).includes(uid)));
+    });
+    if (entries.join(" ") !== text) remember(RETIRED, entries.join(" "));
+    return entries.map(uidOf);
+  }
   const retire = (uid) => {
-    const others = retired().filter((other) => other !== uid);
-    remember(RETIRED, [uid, ...others].slice(0, RETIRED_UIDS).join(" ").trim());
+    retired();
+    const others = recall(RETIRED).split(" ").filter((entry) => uidOf(entry) !== uid);
+    remember(RETIRED, [uid + ":" + Date.now(), ...others].slice(0, RETIRED_UIDS).join(" ").trim());
   };
 
   // As long as the gateway has not heard of the logout, what it says in the cookie is about the visitor before.
   function isResetWaiting() {
     const key = recall(RESET_KEY);
-    return Boolean(key) && (queue.some((item) => item.key === key) || attempt(() => localStorage.getItem(key) !== null));
+    return Boolean(key) && (queue.some((item) => item.key === key) || attempt(() => store().getItem(key) !== null));
   }
+
+  // A store keeps for ever what is put there. So the time when it was last in use stands beside the UID.
+  const sinceSeen = () => Math.abs(Date.now() - recall(SEEN));
+  const storedUid = () => (DAYS && recall(SEEN) && sinceSeen() >= DAYS * DAY ? "" : recall(UID));
 
   function knownUid() {
     // The cookie wins: the server renews it, and rotates it.
     const cookie = readCookie(UID);
-    const stored = recall(UID);
-    const holds = isUid(cookie) && (cookie === stored || !(retired().includes(cookie) || isResetWaiting()));
+    const stored = storedUid();
+    const ended = retired();
+    const holds = isUid(cookie) && (cookie === stored || !(ended.includes(cookie) || isResetWaiting()));
     return holds ? cookie : isUid(stored) ? stored : "";
   }
 
-  let minted; // a UID made because none was known, until an event has said so
+  // A UID made because none was known, until an event has said so.
+  let minted;
 
   function currentUid() {
     const uid = knownUid() || (minted = freshUid());
     // A cookie that holds is left alone: one set by a script lives for 7 days in Safari, one set by the server longer.
-    if (readCookie(UID) !== uid) writeCookie(UID, uid, COOKIE_SECONDS);
-    if (recall(UID) !== uid) remember(UID, uid);
+    // Where none may outlive the browser, the first page of a tab ends what is left of a longer lifetime.
+    const isNew = recall(UID) !== uid;
+    if (readCookie(UID) !== uid || (isNew && !DAYS)) writeCookie(UID, uid, COOKIE_SECONDS);
+    if (isNew) remember(UID, uid);
+    if (!(sinceSeen() < SESSION_MS)) remember(SEEN, String(Date.now()));
     return uid;
   }
 
   // The gateway took an event under another UID than its own: another person had signed in on this device, or the
   // browser had forgotten a visitor whom the gateway still knows. That UID holds from now on, and for all that was
   // tracked since that event and has not left yet.
-  function takeOver(key, { au_id: given, uid_replaced: replaced }) {
+  function takeOver(answered, { au_id: given, uid_replaced: replaced }) {
     if (!isUid(given) || !isUid(replaced) || given === replaced) return;
     const stored = recall(UID);
+    const ended = retired();
+    // Nothing is to link the two UIDs. But one that was made for a forgotten visitor has no past to keep apart.
+    const isOther = !ended.includes(replaced) && !/(^|&)uid_new=/.test(answered.query);
+    let sid = freshUid();
     // The answer's cookie arrives before its body does, so an event tracked in between has seen the new UID already.
-    const isCurrent = stored === replaced && !retired().includes(given);
+    const isCurrent = stored === replaced && !ended.includes(given);
     if (isCurrent || stored === given) {
       remember(UID, given);
       retire(replaced);
-      currentUid();
-    } else if (retired().includes(replaced)) {
+      if (currentUid() === given) {
+        if (isOther) endSession();
+        sid = touchSession();
+      }
+    } else if (ended.includes(replaced)) {
       // There was a logout meanwhile, and it holds. Only what was tracked before it goes out under the other UID.
       retire(given);
     } else {
       return;
     }
-    const others = attempt(storedItems, []).filter((one) => !queue.some((item) => item.key === one.key));
-    for (const item of queue.concat(others)) {
-      if (item.key > key && !item.isSent) attempt(() => exchange(item, replaced, given));
+    for (const item of unanswered()) {
+      if (item.key > answered.key && !item.isSent) attempt(() => exchange(item, replaced, given, sid));
     }
   }
 
-  function exchange(item, replaced, given) {
+  function exchange(item, replaced, given, sid) {
     const fields = item.body ? JSON.parse(item.body) : Object.fromEntries(new URLSearchParams(item.query));
     const swap = (holder, name) => holder && holder[name] === replaced && Boolean((holder[name] = given));
     const changes = [swap(fields, "uid"), swap(fields, "aid"), fields.ea === RESET && swap(fields.extra, "reset_uid")];
+    if (fields.uid === given && fields.sid && fields.sid !== sid) changes.push(Boolean((fields.sid = sid)));
     if (!changes.includes(true)) return;
     if (item.body) item.body = JSON.stringify(fields);
     else item.query = String(new URLSearchParams(fields));
-    if (localStorage.getItem(item.key) !== null) localStorage.setItem(item.key, packed(item));
+    if (store().getItem(item.key) !== null) store().setItem(item.key, packed(item));
   }
 
   // ---- When: the session, which ends after 30 minutes without an event
 
   let session = {};
-  let isKnown = Boolean(recall(UID) || readCookie("_asm_visitor_type"));
+  let isKnown = Boolean(storedUid() || readCookie("_asm_visitor_type"));
+
+  function endSession() {
+    writeCookie("_asm_ss_view", "", 0);
+    session = {};
+    isKnown = false;
+  }
 
   function touchSession(isPageView) {
     const now = Date.now();
@@ -236,20 +298,22 @@
     }
     if (isPageView) session.page_view_order++;
     session.utime = now;
-    session.duration = now - session.time; // milliseconds, as the two times
+    // Milliseconds, as the two times.
+    session.duration = now - session.time;
     writeCookie("_asm_ss_view", JSON.stringify(session), SESSION_MS / SECOND);
     return session.sid;
   }
 
   // ---- The queue: events that wait for their answer
   //
-  // Each event has a key of its own in localStorage, so tabs never overwrite each other's. All tabs share the store, and
+  // Each event has a key of its own in the store, so tabs never overwrite each other's. All tabs share localStorage, and
   // a page starts with what it finds there. A tab that loads while another one waits for an answer can send that event
   // too; a lock would cost more than the gateway's look at the request_id. What was answered leaves the store, and the
   // `storage` event tells the other tabs.
 
   let queue = [];
-  let serial = 1e6; // seven digits: keys sort as they were made
+  // Seven digits: keys sort as they were made.
+  let serial = 1e6;
   let inFlight = 0;
   let keepaliveBytes = 0;
   let failures = 0;
@@ -258,7 +322,7 @@
   // A clock that was set back must not stop us for longer than a pause lasts.
   let pausedUntil = Math.min(Number(recall("_asm_retry_at")), Date.now() + LONGEST_PAUSE_MS);
 
-  const storedKeys = () => Object.keys(localStorage).filter((key) => key.startsWith(STORED)).sort();
+  const keysOfEvents = (where) => Object.keys(where).filter((key) => key.startsWith(STORED)).sort();
   const forget = (key) => {
     queue = queue.filter((item) => item.key !== key);
   };
@@ -269,17 +333,17 @@
     return item;
   };
 
-  function store(item) {
+  function keep(item) {
     const text = packed(item);
     // It would push out all the others and still not fit.
     if (text.length > STORED_CHARS) return;
-    localStorage.setItem(item.key, text);
-    const keys = storedKeys();
-    const sizes = keys.map((key) => localStorage.getItem(key).length);
+    store().setItem(item.key, text);
+    const keys = keysOfEvents(store());
+    const sizes = keys.map((key) => store().getItem(key).length);
     let total = sizes.reduce((sum, size) => sum + size, 0);
     while (keys.length > STORED_EVENTS || total > STORED_CHARS) {
       total -= sizes.shift();
-      localStorage.removeItem(keys.shift());
+      store().removeItem(keys.shift());
     }
   }
 
@@ -297,16 +361,22 @@
       forget(queue[0].key);
       warn("too many events are waiting: the oldest is dropped");
     }
-    attempt(() => store(item));
+    attempt(() => keep(item));
     pump();
   }
 
   function storedItems() {
-    return storedKeys().flatMap((key) => {
-      const item = attempt(() => unpack({ key }, localStorage.getItem(key)));
-      if (!item) localStorage.removeItem(key);
+    return keysOfEvents(store()).flatMap((key) => {
+      const item = attempt(() => unpack({ key }, store().getItem(key)));
+      if (!item) store().removeItem(key);
       return item || [];
     });
+  }
+
+  // All that waits for an answer: here, and in other tabs.
+  function unanswered() {
+    const others = attempt(storedItems, []).filter((one) => !queue.some((item) => item.key === one.key));
+    return queue.concat(others);
   }
 
   // One request at a time: the gateway goes by the order of arrival, so a sign-in must not overtake the page view.
@@ -350,7 +420,7 @@
       keepaliveBytes -= counted;
       item.isSent = false;
       settled(item, answer);
-      attempt(() => [].concat((said && said.results) || said).forEach((one) => one && takeOver(item.key, one)));
+      attempt(() => [].concat((said && said.results) || said).forEach((one) => one && takeOver(item, one)));
       pump();
     };
     // The page may have wrapped fetch in something that throws: that counts as no answer.
@@ -370,7 +440,7 @@
     }
     failures = 0;
     forget(item.key);
-    attempt(() => localStorage.removeItem(item.key));
+    attempt(() => store().removeItem(item.key));
     if (status >= 400) warn("the gateway refused an event with status", status);
   }
 
@@ -386,7 +456,8 @@
     const body = toJson({
       uid,
       aid: uid,
-      cid: "", // the gateway finds it
+      // The gateway finds it.
+      cid: "",
       sid: touchSession(category === "pageview" && action === "view"),
       ec: category,
       ea: action,
@@ -411,9 +482,7 @@
     retire(old);
     remember(UID, fresh);
     writeCookie(UID, fresh, COOKIE_SECONDS);
-    writeCookie("_asm_ss_view", "", 0);
-    session = {};
-    isKnown = false;
+    endSession();
     track("user", RESET, { extra: { reset_uid: old, generate_uid: fresh } });
     remember(RESET_KEY, queue[queue.length - 1].key);
     return fresh;
@@ -478,7 +547,9 @@
   });
 
   function start() {
+    if (!DAYS) attempt(leaveLocalStorage);
     queue = attempt(storedItems, []);
+    retired();
     sendPageEvents();
     shared._adopt();
     pump();

@@ -19,6 +19,7 @@ from gateway.sdk import script_source, snippet
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Mapping
+    from ssl import SSLContext
 
     from playwright.async_api import Page
 
@@ -228,21 +229,22 @@ class FakeSite:
 
     gateway: FakeGateway
     port: int = 0
+    scheme: str = "http"
     pages: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     @asynccontextmanager
-    async def running(cls, gateway: FakeGateway) -> AsyncIterator[Self]:
-        """Serve until the block ends."""
-        self = cls(gateway)
+    async def running(cls, gateway: FakeGateway, tls: SSLContext | None = None) -> AsyncIterator[Self]:
+        """Serve until the block ends, over https where there is a certificate."""
+        self = cls(gateway, scheme="https" if tls else "http")
         app = web.Application()
         app.router.add_get("/{page:.*}", self._serve_page)
-        async with _serving(app) as self.port:
+        async with _serving(app, tls) as self.port:
             yield self
 
     def url(self, path: str = "/", host: str = "localhost") -> str:
         """Give the address of a page."""
-        return f"http://{host}:{self.port}{path}"
+        return f"{self.scheme}://{host}:{self.port}{path}"
 
     def put(
         self,
@@ -251,12 +253,14 @@ class FakeSite:
         before: str = "",
         after: str = "",
         tracking_host: str = "localhost",
-        cookie_domain: str = "",
-        cookie_name: str = "_asm_uid",
+        **cookies: Any,
     ) -> str:
-        """Make a page: JavaScript before the snippet, the snippet, JavaScript after it; give its address."""
+        """Make a page: JavaScript before the snippet, the snippet, JavaScript after it; give its address.
+
+        `cookies` are what `snippet` takes by name.
+        """
         base = self.gateway.base(tracking_host)
-        pasted = snippet(base, PORTAL, PROPERTY, site=cookie_domain, cookie_name=cookie_name)
+        pasted = snippet(base, PORTAL, PROPERTY, **cookies)
         self.pages[path] = (
             f"<!doctype html><html><head><title>Trang thử</title>\n<script>{before}</script>\n{pasted}"
             f"<script>{after}</script></head><body></body></html>"
@@ -322,12 +326,12 @@ async def all_answered(page: Page) -> None:
 
 
 @asynccontextmanager
-async def _serving(app: web.Application) -> AsyncIterator[int]:
+async def _serving(app: web.Application, tls: SSLContext | None = None) -> AsyncIterator[int]:
     """Serve an application on a free port of 127.0.0.1; gives the port."""
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls).start()
         yield runner.addresses[0][1]
     finally:
         await runner.cleanup()
