@@ -204,6 +204,9 @@ def snippet(
             property_.prop_id,
             site=property_.site,
             cookie_name=loaded.cookies.name,
+            cookie_domain=loaded.cookies.domain,
+            lifetime_days=loaded.cookies.lifetime_days,
+            same_site=loaded.cookies.same_site,
         )
     except ValueError as error:
         source = "--url" if url else "server.public_url"
