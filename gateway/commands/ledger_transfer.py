@@ -132,7 +132,7 @@ def import_(  # noqa: PLR0913 -- each is an option
     A tombstone in the file forgets its UID here too. Where that takes a living binding away it needs a yes, as `ledger erase` does, and
     is as final: with the last UID of a customer in a portal go its address keys there.
 
-    CSV needs a header with portal_id, uid and cid, in any order; bound_at, erased_at and reason may be missing. JSONL has the same keys.
+    CSV needs a header with portal_id, uid and cid (for tombstones alone: erased_at), in any order; the rest may be missing. JSONL has the same keys.
     What is not taken is in the report, with its line and why. After each batch the place is kept in FILE.progress.
 
     Example: `tracking-gateway ledger import bindings.csv --dry-run`, then `tracking-gateway ledger import bindings.csv`

@@ -83,7 +83,7 @@ async def test_what_is_exported_and_imported_elsewhere_is_the_same_ledger(tmp_pa
         + "".join(f'{PORTAL_ID},{number},,,{AT},"ticket {number}, by ""post"""\n' for number in range(10, 20))
     )
     first = await run("ledger", "import", rows, "--config", shop.config, "--json")
-    assert (0, 310, 310) == (first.code, first.json["rows"], first.json["taken"])
+    assert (0, 310, 300, 10) == (first.code, *(first.json[each] for each in ("rows", "taken", "tombstones")))
     out = tmp_path / f"rows-out.{format_}"
     text, other = (
         await run("ledger", "export", "--config", shop.config, "--output", out),
@@ -96,8 +96,8 @@ async def test_what_is_exported_and_imported_elsewhere_is_the_same_ledger(tmp_pa
         await run("ledger", "import", out, "--config", other.config, "--json") for _ in range(2)
     ]
 
-    assert (0, 310, 0) == (again.code, again.json["taken"], again.json["known"])
-    assert (0, 0, 310) == (known.code, known.json["taken"], known.json["known"])
+    assert (0, 300, 10, 0) == (again.code, *(again.json[each] for each in ("taken", "tombstones", "known")))
+    assert (0, 0, 0, 310) == (known.code, *(known.json[each] for each in ("taken", "tombstones", "known")))
     assert (
         out.read_text()
         == await exported(other, "--format", format_)
@@ -162,7 +162,9 @@ async def test_conflicts_are_reported_and_nothing_is_overwritten(tmp_path, shop)
     rehearsal = await run("ledger", "import", rows, "--config", shop.config, "--dry-run", "--json")
     assert kept == await exported(shop)
 
-    text, json = await both("ledger", "import", rows, "--config", shop.config)
+    # One after the other: they write the same report.
+    text = await run("ledger", "import", rows, "--config", shop.config)
+    json = await run("ledger", "import", rows, "--config", shop.config, "--json")
 
     assert (1, 1, 1) == (rehearsal.code, text.code, json.code)
     for said in (rehearsal.json, json.json):
@@ -289,6 +291,71 @@ async def test_an_import_that_was_killed_goes_on_to_the_same_ledger(tmp_path, sh
     assert 1 == (await run("ledger", "import", copy, "--config", other.config)).code
     assert await exported(other) == await exported(shop)
     assert (tmp_path / "copy.csv.report.csv").read_text() == (tmp_path / "rows.csv.report.csv").read_text()
+
+
+@pytest.mark.parametrize("instead", ["none", "an older copy", "another", "the same, and more in it"])
+async def test_an_import_goes_on_only_into_the_ledger_that_it_had_begun_with(tmp_path, shop, instead):
+    """A fresh folder or a restored backup in its place would silently miss rows; begun again, none is missing."""
+    source, place = tmp_path / "rows.csv", tmp_path / "rows.csv.progress"
+    source.write_text(HEAD + "".join(living(number) for number in range(20_000)))
+    command = ("ledger", "import", source, "--config", shop.config)
+    before = tmp_path / "before.csv"
+    before.write_text(HEAD + living(30_000))
+    other = new_gateway(tmp_path / "other")
+    for each in (shop, other):
+        assert 0 == (await run("ledger", "import", before, "--config", each.config)).code
+    # What an import that is cut off leaves: one batch in the ledger, and its place.
+    ledger_file = shop.data_dir / "ledger.db"
+    older = ledger_file.read_bytes()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "gateway", *map(str, command), cwd=ROOT, env=environment(),
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+
+    async def is_under_way() -> bool:
+        return place.exists()
+
+    await until(is_under_way, "a batch is in the ledger")
+    process.kill()
+    await process.wait()
+    kept = place.read_bytes()
+    if instead.startswith("the same"):
+        before.write_text(HEAD + living(30_001))
+        assert 0 == (await run("ledger", "import", before, "--config", shop.config)).code
+    else:
+        for each in shop.data_dir.glob("ledger.db*"):
+            each.unlink()
+    if instead == "an older copy":
+        ledger_file.write_bytes(older)
+    elif instead == "another":
+        # It has more entries than the place names.
+        assert (
+            0
+            == (
+                await run(
+                    "ledger", "import", source, "--config", other.config, "--report", tmp_path / "r.csv"
+                )
+            ).code
+        )
+        ledger_file.write_bytes((other.data_dir / "ledger.db").read_bytes())
+        place.write_bytes(kept)
+
+    resumed = await run(*command, "--resume", "--json")
+
+    if instead.startswith("the same"):
+        assert (0, 20_000) == (resumed.code, resumed.json["rows"])
+    else:
+        assert (1, False, True) == (
+            resumed.code,
+            resumed.json["ok"],
+            "is another one by now" in resumed.json["error"],
+        )
+        assert "leave out --resume to begin again" in resumed.json["error"]
+        assert (kept, instead != "none") == (place.read_bytes(), ledger_file.exists())
+        assert 0 == (await run(*command)).code
+    rows = (await exported(shop)).splitlines(keepends=True)
+    assert {living(number) for number in range(20_000)} <= set(rows)
+    assert not place.exists()
 
 
 async def test_an_import_that_is_interrupted_says_how_to_go_on(tmp_path, shop):
