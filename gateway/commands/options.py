@@ -64,13 +64,6 @@ def opened(path: Path, *, read_only: bool = True) -> Ledger:
     return open_sqlite_ledger(path, cache_entries=_CACHE_ENTRIES, read_only=read_only)
 
 
-def without_address(id_: str, loaded: Settings) -> str:
-    """Give an id that somebody typed; for a raw e-mail address or phone number, the hash that stands for it in the ledger."""
-    from gateway.events.identity import Identities  # noqa: PLC0415 -- see `opened`
-
-    return Identities(loaded.identity).opaque_uid(id_.strip())
-
-
 def now_ms() -> int:
     """Give the time: Unix milliseconds."""
     return time.time_ns() // 1_000_000
