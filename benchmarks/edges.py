@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from benchmarks.steps import EVENTS, Bench, Step, part
+from gateway.app import erasure_look_up
 from gateway.delivery.client import CollectorClient
 from gateway.delivery.forwarder import Forwarder
 from gateway.delivery.target import Target
@@ -216,20 +217,40 @@ async def forward_steps(bench: Bench, folder: Path, sink: Sink) -> list[Step]:
         ),
     ]
     try:
-        whole = await _forward(bench, journal, sink, [pack(record) for record in records])
+        whole = await _forward(bench, folder, journal, sink, records, waited_seconds=0)
+        waited = await _forward(bench, folder, journal, sink, records, waited_seconds=60)
     finally:
         log.close()
-    return [whole, *parts]
+    return [
+        Step("forward: send, hear the answer, log and count it", whole),
+        *parts,
+        part("the whole, when events waited", waited, "was the UID erased meanwhile?"),
+    ]
 
 
-async def _forward(bench: Bench, journal: Journal, sink: Sink, payloads: list[bytes]) -> Step:
+async def _forward(
+    bench: Bench, folder: Path, journal: Journal, sink: Sink, records: list[Record], *, waited_seconds: int
+) -> float:
+    """Give the microseconds of an event that waited so long before it was sent."""
+    accepted_ms = records[0].accepted_ms
+    payloads = [
+        msgspec.msgpack.encode(msgspec.structs.replace(record, accepted_ms=accepted_ms)) for record in records
+    ]
+    ledger = open_sqlite_ledger(folder / f"forward-{waited_seconds}.db", is_only_writer=True)
+    await ledger.bind([Claim(portal_id=_PORTAL, uid="1", cid="1")], 0)
     spool = MemorySpool()
     client = CollectorClient(
         f"http://127.0.0.1:{sink.port}/event", max_connections=bench.settings.collector.connections
     )
     dead_letters = QuarantineDeadLetters(MemoryQuarantine(), time.time)
     forwarder = Forwarder(
-        [spool], client, dead_letters, journal, concurrency=bench.settings.collector.connections
+        [spool],
+        client,
+        dead_letters,
+        journal,
+        is_erased=erasure_look_up(ledger),
+        concurrency=bench.settings.collector.connections,
+        clock=lambda: accepted_ms / 1000 + waited_seconds,
     )
     forwarder.start()
 
@@ -241,10 +262,11 @@ async def _forward(bench: Bench, journal: Journal, sink: Sink, payloads: list[by
 
     try:
         await forward()
-        return Step("forward: send, hear the answer, log and count it", await bench.watch.batch(forward))
+        return await bench.watch.batch(forward)
     finally:
         await forwarder.stop(1)
         await client.close()
+        await ledger.close()
 
 
 async def _at_once(values: Sequence[Any], work: Callable[[Any], Awaitable[Any]]) -> None:

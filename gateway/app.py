@@ -39,7 +39,7 @@ from gateway.web.script import Script
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from gateway.ledger.contract import Ledger
@@ -137,6 +137,7 @@ async def running_gateway(
             client,
             QuarantineDeadLetters(quarantine, time.time),
             journal,
+            is_erased=erasure_look_up(ledger),
             concurrency=settings.collector.connections,
             retry=RetryPolicy(
                 base_seconds=settings.collector.retry_base_seconds,
@@ -258,6 +259,25 @@ async def _keep_gauges(metrics: Metrics, running: Running, spools: list[SegmentS
         metrics.spool_pending.set(running.pending)
         metrics.spool_damaged.set(sum(spool.damaged for spool in spools))
         await asyncio.sleep(_GAUGE_SECONDS)
+
+
+def erasure_look_up(ledger: Ledger) -> Callable[[str, str], bool]:
+    """Give what tells whether a UID is erased now, not a second ago: a dead letter that comes after an erasure would stay.
+
+    What it gives raises `LedgerUnavailable`. It looks for other processes' erasures once in each turn of the loop, whose clock stands still
+    within a turn.
+    """
+    loop = asyncio.get_running_loop()
+    looked_at = -1.0
+
+    def is_erased(portal_id: str, uid: str) -> bool:
+        nonlocal looked_at
+        if loop.time() != looked_at:
+            ledger.refresh()
+            looked_at = loop.time()
+        return ledger.lookup(portal_id, uid).is_erased
+
+    return is_erased
 
 
 async def _keep_ledger(ledger: Ledger, journal: Journal, worker: int) -> None:

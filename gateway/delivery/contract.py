@@ -3,7 +3,7 @@
 A sink sends one record once and reports how that went, by a call and not by a future: a task that is woken for each event
 would cost a third of what delivery costs. It never retries on its own account and never raises for what a
 collector or a network does. Only the forwarder decides whether, and when, a record is sent again. A record's fate is final
-when it was delivered, or when the dead letters have taken it: only then does the spool hear of it.
+when it was delivered, when the dead letters have taken it, or when its UID was erased: only then does the spool hear of it.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class DeadLetters(Protocol):
 class DeliveryObserver(Protocol):
     """Who wants to know how delivery goes: counters, log lines. The calls must be quick and must not raise.
 
-    Each record is reported by exactly one of `delivered`, `undeliverable` and `expired`, after its acknowledgement.
+    Each record is reported by exactly one of `delivered`, `undeliverable`, `expired` and `erased`, after its acknowledgement.
     """
 
     def delivered(self, record: Record, attempts: int, duration_ms: float) -> None:
@@ -94,6 +94,9 @@ class DeliveryObserver(Protocol):
 
     def expired(self, record: Record, attempts: int) -> None:
         """A record went to the dead letters because it became too old."""
+
+    def erased(self, record: Record, attempts: int) -> None:
+        """A record went nowhere, because its UID was erased while it waited; an attempt that failed may still have arrived."""
 
     def state(self, name: BreakerState, cause: str) -> None:
         """The circuit breaker changed, and why."""

@@ -1,7 +1,8 @@
 """What may be done next: the queues between reading and sending, and the gate that the breaker keeps.
 
-What always holds: a parcel is in exactly one place: its lane (waiting behind the head), `ready` (may be sent), `doomed` (for
-the dead letters, which need no collector), `delayed` (a timer runs), or in the forwarder's hands. While the gate is closed
+What always holds: a parcel is in exactly one place: its lane (waiting behind the head), `ready` (may be sent), `doomed` (its
+fate needs no collector), `delayed` (a timer runs), or in the forwarder's hands. Nothing is sent without a look at whether it
+became too old, or its UID was erased, while it waited; what was accepted within the last second has not waited. While the gate is closed
 nothing leaves `ready`; it opens for a single parcel when a probe is due, and for all when the probe was answered.
 """
 
@@ -18,10 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.delivery.contract import BreakerState, DeliveryObserver, Retry
+    from gateway.delivery.erasures import Erasures
     from gateway.delivery.lanes import Parcel
     from gateway.delivery.retry import Breaker
 
 _SUSPECT_AFTER = 3
+# The ledger was asked when the event came in, and hears of erasures once a second: asking again would cost each event and tell nothing.
+_FRESH_MS = 1_000.0
 
 
 class Dispatch:
@@ -36,6 +40,7 @@ class Dispatch:
         loop: asyncio.AbstractEventLoop,
         breaker: Breaker,
         observer: DeliveryObserver,
+        erasures: Erasures,
         *,
         max_age_seconds: float,
         clock: Callable[[], float],
@@ -47,7 +52,9 @@ class Dispatch:
         self._loop = loop
         self._breaker = breaker
         self._observer = observer
+        self._erasures = erasures
         self._max_age_ms = max_age_seconds * 1000
+        self._fresh_ms = min(_FRESH_MS, self._max_age_ms)
         self._clock = clock
         self._rng = rng
         self._wake = wake
@@ -85,7 +92,7 @@ class Dispatch:
             self._wake()
 
     def doom(self, parcel: Parcel, reason: Reason, detail: str) -> None:
-        """Queue a parcel for the dead letters."""
+        """Queue a parcel for the end that it comes to without the collector."""
         parcel.fate = (reason, detail)
         self._doomed.append(parcel)
         self._wake()
@@ -100,20 +107,24 @@ class Dispatch:
         while True:
             if self._doomed:
                 return self._doomed.popleft()
-            if not self._ready or self._is_gated:
+            if self._is_gated:
                 return None
+            is_probe = self._breaker.state != "closed"
+            if not self._ready:
+                if is_probe and self._hasten_one():
+                    continue
+                return None
+            parcel = self._probe() if is_probe else self._ready.popleft()
+            # Before the breaker is asked: a ticket for a probe that is not made would never be given back.
+            if self._has_ended(parcel):
+                continue
             ticket = self._breaker.permit(self._loop.time())
             if ticket is None:
+                self._ready.appendleft(parcel)
                 return None
-            if self._breaker.state == "half_open":
+            if is_probe:
                 self._is_gated = True
-                parcel = self._probe()
                 self._announce("half_open", "probing the collector")
-            else:
-                parcel = self._ready.popleft()
-                if self._is_old(parcel):
-                    self._expire(parcel)
-                    continue
             parcel.ticket = ticket
             return parcel
 
@@ -178,12 +189,14 @@ class Dispatch:
             else:
                 self._ready.append(parcel)
         self._is_gated = False
-        if not self._ready:
-            # Else the end of an outage would be noticed only when somebody's own wait is over.
-            for parcel in filter(self._waits_for_collector, self._delayed):
-                self._hasten(parcel)
-                break
         self._wake()
+
+    def _hasten_one(self) -> bool:
+        """Fetch somebody for the probe that is due; else the end of an outage would be noticed only when somebody's own wait is over."""
+        for parcel in filter(self._waits_for_collector, self._delayed):
+            self._hasten(parcel)
+            return True
+        return False
 
     def _waits_for_collector(self, parcel: Parcel) -> bool:
         # Not so where the collector named a time, or refuses just this user's.
@@ -206,6 +219,20 @@ class Dispatch:
 
     def _is_suspect(self, parcel: Parcel) -> bool:
         return parcel.lane.refusals >= _SUSPECT_AFTER
+
+    def _has_ended(self, parcel: Parcel) -> bool:
+        """Tell whether a parcel is not to be sent any more, and doom it if so."""
+        age_ms = self._clock() * 1000 - parcel.record.accepted_ms
+        # Below 0 the clock was set back, and nobody knows how long it waited.
+        if 0.0 <= age_ms <= self._fresh_ms and not parcel.attempts and not parcel.lane.is_erased:
+            return False
+        if age_ms > self._max_age_ms:
+            self._expire(parcel)
+        elif parcel.lane.is_erased or self._erasures.cover(parcel.record):
+            self.doom(parcel, Reason.ERASED_WHILE_WAITING, "")
+        else:
+            return False
+        return True
 
     def _is_old(self, parcel: Parcel) -> bool:
         return self._clock() * 1000 - parcel.record.accepted_ms > self._max_age_ms

@@ -4,8 +4,11 @@ What always holds:
 
 - **Order.** Of one `(portal_id, uid)` at most one record is under way, and the next one starts when that one's fate is
   final. Order is that of the spool; between two spools nothing is known of it, but one user's records never overlap.
-- **One fate.** Each record that was read is delivered, undeliverable or expired, exactly once, and is acknowledged only
-  then; the last two after the dead letters have taken it. What is not acknowledged comes again at the next start.
+- **One fate.** Each record that was read is delivered, undeliverable, expired or erased, exactly once, and is acknowledged
+  only then; undeliverable and expired ones after the dead letters have taken them. What is not acknowledged comes again at the
+  next start.
+- **Forgotten is forgotten.** Who was erased is asked before every attempt (the first one too, if the record waited at all) and
+  before the dead letters get a record: one of an erased UID ends there. Only an attempt that is under way may still arrive.
 - **The same event.** A record goes out with the same bytes each time. Its `request_id` lets the CDP recognise a repetition.
 - **Bounded.** At most `concurrency` sends, at most `window` records in memory, shared out evenly between the spools.
 - **Out of the way.** While the breaker is open nothing is sent but one probe after another. Nothing here is awaited by a
@@ -42,6 +45,7 @@ import msgspec
 
 from gateway.delivery.contract import Delivered, Retry, Verdict
 from gateway.delivery.dispatch import Dispatch
+from gateway.delivery.erasures import Erasures
 from gateway.delivery.lanes import Lane, Lanes, Parcel, Source
 from gateway.delivery.retry import Breaker, RetryPolicy
 from gateway.events.model import Record
@@ -64,6 +68,7 @@ class Forwarder:
         dead_letters: DeadLetters,
         observer: DeliveryObserver,
         *,
+        is_erased: Callable[[str, str], bool],
         concurrency: int = 64,
         window: int = 8192,
         retry: RetryPolicy | None = None,
@@ -75,6 +80,7 @@ class Forwarder:
     ) -> None:
         """Take the parts, in the loop that will run them; nothing runs before `start`.
 
+        `is_erased(portal_id, uid)` tells, at once, how it is at this moment; when it raises, the record is treated as anybody's.
         `clock` gives Unix time in seconds and is compared with `accepted_ms`; waits are measured in the loop's time.
         """
         self._loop = asyncio.get_running_loop()
@@ -89,10 +95,12 @@ class Forwarder:
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._decode = msgspec.msgpack.Decoder(Record).decode
         self._lanes = Lanes()
+        self._erasures = Erasures(is_erased, self._report, self._loop.time)
         self._dispatch = Dispatch(
             self._loop,
             self._breaker,
             observer,
+            self._erasures,
             max_age_seconds=max_age_seconds,
             clock=clock,
             rng=self._rng,
@@ -191,10 +199,13 @@ class Forwarder:
                 for source in self._sources:
                     source.call_reader()
                 return
-            self._free -= 1
             if parcel.fate is None:
+                self._free -= 1
                 self._send(parcel)
+            elif parcel.fate[0] is Reason.ERASED_WHILE_WAITING:
+                self._forget(parcel)
             else:
+                self._free -= 1
                 self._bury(parcel, *parcel.fate)
 
     def _freed(self) -> None:
@@ -246,12 +257,23 @@ class Forwarder:
         self._dispatch.delay(parcel, delay)
         self._observer.retrying(parcel.record, parcel.attempts, verdict.cause, delay)
 
+    def _forget(self, parcel: Parcel) -> None:
+        parcel.lane.is_erased = True
+        self._settle(parcel)
+        try:
+            self._observer.erased(parcel.record, parcel.attempts)
+        except Exception as error:  # noqa: BLE001 - an observer's fault must not hold up what comes next
+            self._report("a delivery met a fault", error)
+
     def _bury(self, parcel: Parcel, reason: Reason, detail: str) -> None:
         task = self._loop.create_task(self._put(parcel, reason, detail))
         self._burials.add(task)
         task.add_done_callback(self._buried)
 
     async def _put(self, parcel: Parcel, reason: Reason, detail: str) -> None:
+        if parcel.lane.is_erased or self._erasures.cover(parcel.record):
+            self._forget(parcel)
+            return
         try:
             await self._dead_letters.put(parcel.record, reason, detail)
         except Exception as error:  # noqa: BLE001 - whatever the store of dead letters does, the record waits for it

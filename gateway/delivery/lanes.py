@@ -82,17 +82,22 @@ class Source:
 
 
 class Lane(msgspec.Struct, eq=False):
-    """One user's line. `refusals`: how often in a row its head was refused while other users' records were delivered."""
+    """One user's line.
+
+    `refusals`: how often in a row its head was refused while other users' records were delivered. `is_erased`: a record of it ended because
+    the user was erased, so the others end alike.
+    """
 
     key: tuple[str, str] | None
     refusals: int = 0
+    is_erased: bool = False
     waiting: deque[Parcel] | None = None
 
 
 class Parcel(msgspec.Struct, eq=False):
     """A record on its way, from being read to its acknowledgement.
 
-    `fate` is set when the record is to go to the dead letters: why, in one word and in a sentence. `deliveries_seen` is the
+    `fate` is set when the record is not to be sent (any more): why, in one word and in a sentence. `deliveries_seen` is the
     forwarder's count of deliveries when this record was last refused, or first tried.
     """
 

@@ -109,6 +109,18 @@ class Journal:
         """Say that an event became too old to deliver: it is among the dead letters."""
         self._given_up("expired", record, attempts, "older than collector.max_age_hours")
 
+    def erased(self, record: Record, attempts: int) -> None:
+        """Say that an event went nowhere, because its UID was erased while it waited."""
+        self._metrics.delivery("erased")
+        self._logger.info(
+            "delivery",
+            result="erased",
+            event_id=record.event_id,
+            portal_id=record.portal_id,
+            uid=record.uid,
+            attempts=attempts,
+        )
+
     def state(self, name: str, cause: str) -> None:
         """Say that the collector is left alone, tried again, or back."""
         self._metrics.collector_up.set(0 if name == "open" else 1)

@@ -99,7 +99,7 @@ class Metrics:
         for state in TwinState:
             if state is not TwinState.ABSENT:
                 self._twin(state)
-        for result in ("delivered", "retry", "undeliverable", "expired"):
+        for result in ("delivered", "retry", "undeliverable", "expired", "erased"):
             self._delivery(result)
 
     def event(self, outcome: Outcome, reason: Reason) -> None:

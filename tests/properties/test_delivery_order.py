@@ -114,3 +114,69 @@ def test_stopping_at_any_moment_loses_nothing(users, stop_at, drain_seconds, fai
         }
 
     simulate(scenario)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    users=st.lists(st.integers(0, 7), min_size=1, max_size=80),
+    erasures=st.dictionaries(st.integers(0, 7), st.floats(0.0, 4000.0), max_size=6),
+    ages=st.sampled_from([0.0, 5.0, 80_000.0]),
+    outages=st.lists(st.tuples(st.integers(0, 3000), st.integers(1, 3000)), max_size=3),
+    failing=st.sampled_from([0.0, 0.3, 0.9]),
+    refusing=st.sampled_from([0.0, 0.3]),
+    window=st.sampled_from([1, 2, 9, 64]),
+    concurrency=st.sampled_from([1, 2, 16]),
+    sick_dead_letters=st.integers(0, 5),
+    seed=st.integers(0, 2**32),
+)
+def test_nobody_gets_what_is_an_erased_users(
+    users, erasures, ages, outages, failing, refusing, window, concurrency, sick_dead_letters, seed
+):
+    """From an erasure on nothing of the user is sent or buried, but for records of the last second; every record has one fate."""
+
+    async def scenario():
+        loop = asyncio.get_running_loop()
+        erased_at = {f"u{user}": moment for user, moment in erasures.items()}
+        buried: list[tuple[float, str]] = []
+
+        def is_erased(_portal_id, uid):
+            return loop.time() >= erased_at.get(uid, float("inf"))
+
+        records = [record(i, f"u{user}", age_seconds=ages) for i, user in enumerate(users)]
+        sink = FakeSink(Weather(seed, outages, failing, refusing))
+        async with post(
+            FakeSpool(records),
+            sink=sink,
+            window=window,
+            concurrency=concurrency,
+            max_age_seconds=86_400,
+            breaker=Breaker(threshold=4),
+            rng=random.Random(seed),
+            is_erased=is_erased,
+        ) as running:
+            running.dead_letters.faults = [OSError("disk full")] * sick_dead_letters
+            put = running.dead_letters.put
+
+            async def noted(item, reason, detail):
+                await put(item, reason, detail)
+                buried.append((loop.time(), item.uid))
+
+            running.dead_letters.put = noted
+            await running.until_empty(within_seconds=4 * 86_400)
+            assert (0, []) == (running.forwarder.held, running.faults)
+        fates = {event_id: fate for event_id, fate, _ in running.journal.fates}
+        assert sorted(item.event_id for item in records) == sorted(i for i, _, _ in running.journal.fates)
+        assert {i for i, fate in fates.items() if fate == "delivered"} == {i.event_id for i in sink.delivered}
+        assert {i for i, fate in fates.items() if fate in {"undeliverable", "expired"}} == {
+            item.event_id for item, _, _ in running.dead_letters.kept
+        }
+        assert {item.uid for item in records if fates[item.event_id] == "erased"} <= set(erased_at)
+        never = float("inf")
+        assert [] == [
+            item.event_id
+            for moment, item in sink.sent
+            if moment >= erased_at.get(item.uid, never) and ages + moment > 1.0
+        ]
+        assert [] == [uid for moment, uid in buried if moment >= erased_at.get(uid, never)]
+
+    simulate(scenario)

@@ -211,6 +211,9 @@ class Journal:
     def expired(self, record: Record, attempts: int) -> None:
         self.fates.append((record.event_id, "expired", attempts))
 
+    def erased(self, record: Record, attempts: int) -> None:
+        self.fates.append((record.event_id, "erased", attempts))
+
     def state(self, name: str, cause: str) -> None:
         self.states.append((name, cause))
 
@@ -229,6 +232,7 @@ class Post:
         self.dead_letters = FakeDeadLetters()
         self.journal = Journal()
         self.faults: list[str] = []
+        self.forgotten: set[tuple[str, str]] = set()
         self._broken_contracts: list[AssertionError] = []
         asyncio.get_running_loop().set_exception_handler(self._hear)
         self.forwarder = Forwarder(
@@ -236,7 +240,12 @@ class Post:
             sink,
             self.dead_letters,
             self.journal,
-            **{"clock": wall_clock, "rng": random.Random(7), **options},
+            **{
+                "clock": wall_clock,
+                "rng": random.Random(7),
+                "is_erased": lambda *whom: whom in self.forgotten,
+                **options,
+            },
         )
 
     def _hear(self, _loop, told: dict) -> None:

@@ -162,17 +162,19 @@ def test_each_event_of_an_array_has_a_line_and_a_count(desk):
 
 
 def test_each_result_of_a_delivery_has_its_level_and_its_count(desk):
-    """Delivered informs, a retry warns, what is given up is an error; a cause is redacted."""
+    """Delivered and erased inform, a retry warns, what is given up is an error; a cause is redacted."""
     desk.journal.delivered(RECORD, 2, 3.21987)
     desk.journal.retrying(RECORD, 1, "status 503, canary@example.com", 0.54321)
     desk.journal.undeliverable(RECORD, 1, "status 400")
     desk.journal.expired(RECORD, 9)
+    desk.journal.erased(RECORD, 3)
     found = desk.lines()
     assert [
         ("info", "delivered"),
         ("warning", "retry"),
         ("error", "undeliverable"),
         ("error", "expired"),
+        ("info", "erased"),
     ] == [(line["level"], line["result"]) for line in found]
     for line in found:
         assert ["timestamp", "level", "event", "result", "event_id", "portal_id", "uid", "attempts"] == list(
