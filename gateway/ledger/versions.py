@@ -1,10 +1,12 @@
 """The versions that the ledger's file has had, and the steps from each to the next.
 
 - **1** (before the audit log): ``portal``, ``binding`` with an index by CID, ``tally``. UUIDs were kept as text.
-- **2**: the tables of `gateway.ledger.schema`.
+- **2**: the tables of `gateway.ledger.schema`. From 1: a file of ten million bindings grows from 0.9 to 3 GB, of which 0.9 are free pages;
+  the log reaches 2.8 GB meanwhile and the process 53 MB (measured; 90 s of a processor's time).
 
 What holds of a step: it runs in one transaction, so that a file is wholly of one version whenever the gateway is killed; it reads and
-writes some rows at a time, whatever their number; no binding changes, goes or gets another time. A step leads to the tables of its own
+writes some rows at a time, whatever their number; no binding changes, goes or gets another time; what the old tables held is
+overwritten, so that a later erasure leaves no copy. A step leads to the tables of its own
 version, not to the newest: when version 3 comes, the SQL of version 2 moves here with its step.
 
 While version 2 was made, files with its tables, or with earlier drafts of them, carried the number 1. The former are told by their SQL and

@@ -15,7 +15,7 @@ What always holds in a file that was opened here for writing:
 - ``trusted_schema=OFF``: a file that somebody tampered with runs no functions with side effects from its triggers.
 - ``application_id`` names the kind of file, ``user_version`` the version of its tables. A file of another kind or of a
   newer version is refused; an older one is brought up to date, forward only, in one transaction, by who is there to do it (the gateway
-  when it starts). That may take minutes and writes about as much again as the file holds. Killed in the middle, it has changed nothing.
+  when it starts). That may take minutes, and room: all that it writes stands in the log first. Killed in the middle, it has changed nothing.
 - The file, its log and its shared memory are readable and writable by their owner alone (0600), whatever the umask and the directory.
 
 Several processes of one machine may use the file at the same time. It must not lie on a network file system: SQLite's locks
