@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import os
 import resource
+import signal
 import statistics
 import sys
 import tempfile
@@ -175,6 +176,7 @@ def _row(name: str, timings: list[Timing]) -> Row:
     target = TARGETS.get(name)
     values = [each.p99_us if each.per_second is None else each.per_second for each in timings]
     middle = statistics.median(values)
+    cpu = [each.cpu_us for each in timings if each.cpu_us is not None]
     rates = [each.per_second for each in timings if each.per_second is not None]
     return Row(
         name=name,
@@ -182,6 +184,7 @@ def _row(name: str, timings: list[Timing]) -> Row:
         p99_us=statistics.median(each.p99_us for each in timings),
         max_us=max(each.max_us for each in timings),
         per_second=statistics.median(rates) if rates else None,
+        cpu_us=statistics.median(cpu) if cpu else None,
         calls=sum(each.calls for each in timings),
         lowest=min(values),
         highest=max(values),
@@ -232,4 +235,6 @@ def _print_json(value: Any) -> None:
 
 
 if __name__ == "__main__":
+    # So that the copy goes also when the run is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     app()

@@ -37,13 +37,14 @@ NOBODY = 1 << 40
 
 
 class Timing(msgspec.Struct, frozen=True):
-    """How long single calls took, in µs, and for what writes, how many claims a second were bound."""
+    """How long single calls took, in µs; for what binds also the claims a second, and the CPU µs of each, all threads."""
 
     p50_us: float
     p99_us: float
     max_us: float
     calls: int
     per_second: float | None = None
+    cpu_us: float | None = None
 
 
 class Style(NamedTuple):
@@ -158,10 +159,11 @@ async def _writes(
         await run(style, batches(style, max(2, style.batches // 10)))
         waiting = batches(style, style.batches)
         with settled():
-            start = time.perf_counter()
+            start, cpu = time.perf_counter(), time.process_time()
             times = await run(style, waiting)
-            seconds = time.perf_counter() - start
-        found[style.name] = _timing(times, style.batches * style.size / seconds)
+            seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+        claims = style.batches * style.size
+        found[style.name] = _timing(times, claims / seconds, cpu * 1e6 / claims)
     await ledger.close()
     return found
 
@@ -282,7 +284,9 @@ def settled() -> Iterator[None]:
         gc.unfreeze()
 
 
-def _timing(nanoseconds: Sequence[int], per_second: float | None = None) -> Timing:
+def _timing(
+    nanoseconds: Sequence[int], per_second: float | None = None, cpu_us: float | None = None
+) -> Timing:
     ordered = sorted(nanoseconds)
     return Timing(
         statistics.median(ordered) / 1000,
@@ -290,6 +294,7 @@ def _timing(nanoseconds: Sequence[int], per_second: float | None = None) -> Timi
         ordered[-1] / 1000,
         len(ordered),
         per_second,
+        cpu_us,
     )
 
 

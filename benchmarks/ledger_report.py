@@ -37,6 +37,7 @@ class Row(msgspec.Struct, frozen=True):
     p99_us: float
     max_us: float
     per_second: float | None
+    cpu_us: float | None
     calls: int
     lowest: float
     highest: float
@@ -54,13 +55,14 @@ def print_ledger(console: Console, found: Found) -> None:
         soft_wrap=True,
     )
     table = _table("A call, medians of the rounds")
-    for name in ("p50", "p99", "max", "binds/s", "target", "spread"):
+    for name in ("p50", "p99", "max", "binds/s", "CPU", "target", "spread"):
         table.add_column(name, justify="right", no_wrap=True)
     for row in found.rows:
         table.add_row(
             row.name,
             *map(_duration, (row.p50_us, row.p99_us, row.max_us)),
             "" if row.per_second is None else f"{row.per_second:,.0f}",
+            "" if row.cpu_us is None else _duration(row.cpu_us),
             _target(row),
             _spread(row),
         )
@@ -83,7 +85,7 @@ def print_ledger(console: Console, found: Found) -> None:
         highlight=False,
     )
     console.print(
-        "By the wall clock, nothing subtracted. spread: the lowest and the highest round, of binds/s or p99. A look-up that is not cached: "
+        "By the wall clock, nothing subtracted. CPU: of one binding, all threads. spread: the lowest and the highest round, of binds/s or p99. A look-up that is not cached: "
         "in a process that has read nothing before, the file in the system's memory, or not (on disk).",
         style="dim",
         highlight=False,
