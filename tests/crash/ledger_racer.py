@@ -193,6 +193,8 @@ class Racer:
                     if answer.cid and claim.cid and answer.cid not in (claim.cid, *claim.same) and number % 4 == 0
                 ]  # fmt: skip
                 await self._ledger.record(notes, NOW_MS + round_)
+                # Erasures of others are heard of here, so that what the answers told holds for the look-ups.
+                self._ledger.refresh()
                 held = [self._ledger.lookup(claim.portal_id, claim.uid) for claim in batch]
                 break
             except LedgerUnavailable as error:
