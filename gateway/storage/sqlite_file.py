@@ -16,7 +16,8 @@ What always holds in a file that was opened here for writing:
 - ``application_id`` names the kind of file, ``user_version`` the version of its tables. A file of another kind or of a
   newer version is refused; an older one is brought up to date, forward only, in one transaction, by who is there to do it (the gateway
   when it starts). That may take minutes, and room: all that it writes stands in the log first. Killed in the middle, it has changed nothing.
-- The file, its log and its shared memory are readable and writable by their owner alone (0600), whatever the umask and the directory.
+- The file, its log and its shared memory are made readable and writable by their owner alone (0600), whatever the umask and the directory;
+  so is a file of our own that everybody may read or write. A group that somebody lets in (0640) stays.
 
 Several processes of one machine may use the file at the same time. It must not lie on a network file system: SQLite's locks
 and shared memory don't work there. A connection is opened after a fork, never carried through one. Within a process nobody
@@ -181,11 +182,15 @@ def _make_private(path: Path) -> None:
             os.fchmod(descriptor, 0o600)
         finally:
             os.close(descriptor)
+    mode = 0o600
     for each in (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm")):
         with contextlib.suppress(OSError):
             found = each.stat()
-            if stat.S_ISREG(found.st_mode) and found.st_mode & 0o077 and found.st_uid == os.geteuid():
-                each.chmod(0o600)
+            # What a group may is what somebody has decided, as long as not everybody may.
+            if stat.S_ISREG(found.st_mode) and found.st_mode & 0o007 and found.st_uid == os.geteuid():
+                each.chmod(mode)
+            elif each == path:
+                mode = stat.S_IMODE(found.st_mode)
 
 
 def _prepare(connection: apsw.Connection, path: Path, kind: FileKind) -> None:

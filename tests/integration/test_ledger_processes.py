@@ -123,8 +123,10 @@ async def test_a_ledger_can_be_read_by_somebody_who_may_not_write(folder):
 
 
 async def test_a_running_ledger_can_be_read_by_somebody_who_may_not_write(folder):
-    """Beside a running server, the same user sees what was bound a moment ago."""
+    """Beside a running server, a user whose group was let in sees what was bound a moment ago."""
     path = folder / "ledger.db"
+    await open_sqlite_ledger(path).close()
+    path.chmod(0o640)
     ledger = open_sqlite_ledger(path)
     await ledger.bind([Claim(portal_id="1", uid="900", cid="c900")], 1)
 

@@ -74,6 +74,17 @@ async def test_files_that_were_open_to_others_are_closed_to_them(folder, store):
     await opened.close()
 
 
+async def test_a_group_that_was_let_in_stays(folder, store):
+    """What somebody has decided for the file holds at the next start, for what stands beside it, too."""
+    await (await written(folder, store)).close()
+    (folder / f"{store}.db").chmod(0o640)
+
+    opened = await written(folder, store)
+
+    assert {"640"} == set(modes(folder).values())
+    await opened.close()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
 async def test_files_of_somebody_else_are_left_as_they_are(folder, store):
     """Root's command on the gateway's file does not decide who may read that."""
