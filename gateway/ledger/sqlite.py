@@ -284,6 +284,8 @@ class SqliteLedger:
 
     def _remember(self, key: Key, answer: Binding) -> None:
         if answer.is_erased:
+            # What was bound before the erasure may still stand there.
+            self._bound.forget(key)
             self._bound.keep(key, ERASED)
         elif answer.cid is not None:
             # From here on nobody hears "unbound" again: the writer's thread has stored it, this thread forgets it.

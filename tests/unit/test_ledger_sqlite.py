@@ -432,3 +432,15 @@ async def erase(path) -> None:
     ledger = open_sqlite_ledger(path)
     await ledger.erase(PORTAL, uid="1", reason="asked", now_ms=2)
     await ledger.close()
+
+
+async def test_who_is_told_that_a_uid_is_erased_does_not_hear_its_customer_again(path):
+    """The cached binding of the time before gives way at once, not only at the next refresh."""
+    here, there = open_sqlite_ledger(path), open_sqlite_ledger(path)
+    claim = Claim(portal_id="1", uid="1", cid="x")
+    await here.bind([claim], 1)
+    await there.erase(None, cid="x", reason="asked", now_ms=2)
+    assert (await here.bind([claim, Claim(portal_id="1", uid="2", cid="y")], 3))[0].is_erased
+    assert (here.lookup("1", "1").is_erased, here.lookup("1", "1").cid) == (True, None)
+    await here.close()
+    await there.close()
