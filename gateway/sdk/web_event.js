@@ -172,12 +172,12 @@
       });
       return readCookie(name) === value;
     };
-    // The browser refuses a domain that the page is not part of: then the page's own host has to do. And where a cookie
-    // of the same name on another domain hides ours, that one is overwritten as well; or ended, where no domain may have one.
+    // The browser refuses a domain that the page is not part of, as `host` is none: then the page's own host has to do.
+    // And where a cookie of the same name on another domain hides ours, that one is overwritten as well; or ended, where
+    // no domain may have one.
     const parents = location.hostname.split(".").map((_, i, labels) => labels.slice(i).join("."));
     const isForHost = wanted === "host";
-    (!isForHost && write(wanted, value, seconds)) ||
-      write("", value, seconds) ||
+    [wanted, ""].some((domain) => write(domain, value, seconds)) ||
       parents.some((domain) => (isForHost ? write(domain, "", 0) : write(domain, value, seconds)));
   }
 

@@ -24,6 +24,7 @@ DAY = 86400
 SILENT = "var _cdp365Analytics = {default_event: 0};"
 WWW = "www.shop.example"
 TRACKING = "track.shop.example"
+NOTHING_WAITS = "!Object.keys(sessionStorage).some((key) => key.startsWith('_asm_event_'))"
 # What the snippet can't say, a page may: then the usual holds.
 NO_DAYS = ["'x'", "-1", "401", "NaN", "Infinity", "Symbol()", "{}", "null"]
 
@@ -93,7 +94,7 @@ async def test_with_lifetime_0_a_closed_browser_comes_back_as_somebody_else(
     """The first event of the next session says that its UID was made; nothing of the one before is left."""
     await visitor.goto(site.put(lifetime_days=0))
     (before,) = await gateway.until_count(1)
-    await gateway.until_heard(1)
+    await visitor.wait_for_function(NOTHING_WAITS)
     async with closed_and_opened(visitor) as opened:
         await opened.goto(site.url())
         _, after = await gateway.until_count(2)
@@ -108,7 +109,8 @@ async def test_with_lifetime_0_pages_and_tabs_of_a_session_are_one_visitor(
 ):
     """Until the browser is closed, the session cookie tells each page and each tab who the visitor is."""
     await visitor.goto(site.put(lifetime_days=0))
-    await gateway.until_heard(1)
+    await gateway.until_count(1)
+    await visitor.wait_for_function(NOTHING_WAITS)
     await visitor.reload()
     other = await visitor.context.new_page()
     await other.goto(site.url())
@@ -122,17 +124,21 @@ async def test_with_lifetime_0_a_logout_in_another_tab_holds(
 ):
     """Tabs share the cookie alone: the UID that it shows by now holds against the answer to a sign-in from before."""
     gateway.taken_under = lambda one: "222222222" if one.name == "user/sign_in" else one.uid
-    await visitor.goto(site.put(before=SILENT, lifetime_days=0))
-    await ready(visitor)
+    await visitor.goto(site.put(lifetime_days=0))
+    await gateway.until_count(1)
+    await visitor.wait_for_function(NOTHING_WAITS)
+    gateway.forget()
     other = await visitor.context.new_page()
-    await other.goto(site.url())
+    await other.goto(site.put("/other", before=SILENT, lifetime_days=0))
     await ready(other)
     gateway.hold()
     await track(visitor, "user", "sign_in")
     await gateway.until_named("user/sign_in")
     stranger = await other.evaluate("web_event.resetAnonymousUId()")
     gateway.release()
-    await gateway.until_heard(2)
+    await gateway.until_count(2)
+    await visitor.wait_for_function(NOTHING_WAITS)
+    await visitor.wait_for_function("sessionStorage._asm_reset_uid")
     await track(visitor, "a", "later")
     reset, later = gateway.received[1], await gateway.until_named("a/later")
     assert (stranger, reset.body["sid"]) == (later.uid, later.body["sid"])
@@ -151,9 +157,7 @@ async def test_with_lifetime_0_an_unanswered_event_waits_for_the_next_page_of_it
     await visitor.reload()
     _, again, view = await gateway.until_count(3)
     assert refused.request_id == again.request_id != view.request_id
-    await visitor.wait_for_function(
-        "!Object.keys(sessionStorage).some((key) => key.startsWith('_asm_event_'))"
-    )
+    await visitor.wait_for_function(NOTHING_WAITS)
 
 
 async def test_lifetime_0_ends_what_a_longer_lifetime_has_left(
