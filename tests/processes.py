@@ -71,9 +71,11 @@ async def running_collector() -> AsyncIterator[Collector]:
     runner = web.AppRunner(build_collector(), access_log=None, shutdown_timeout=0.2)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with aiohttp.ClientSession() as session:
-        yield Collector(f"http://127.0.0.1:{runner.addresses[0][1]}", session)
-    await runner.cleanup()
+    try:
+        async with aiohttp.ClientSession() as session:
+            yield Collector(f"http://127.0.0.1:{runner.addresses[0][1]}", session)
+    finally:
+        await runner.cleanup()
 
 
 class Gateway:

@@ -38,9 +38,8 @@ if TYPE_CHECKING:
 _MAX_REASON = 200
 _SHOWN_UIDS = 10
 _BEYOND = (
-    "Running gateways notice within a second. What is still elsewhere: events that were accepted before leave the spool's files about a "
-    "minute after the collector took them (while it does not, they wait there, and those that it refuses go into the quarantine: then run this "
-    "again); log files, and wherever they were shipped to, name the ids; so do exports, files that were imported, their reports, and "
+    "Running gateways notice within a second. What is still elsewhere: events of these UIDs that wait in the spool are neither delivered nor "
+    "kept (one on its way in this moment may arrive), and leave its files about a minute after their turn came; log files, and wherever they were shipped to, name the ids; so do exports, files that were imported, their reports, and "
     "backups; the CDP's own copy must be erased there."
 )
 

@@ -253,7 +253,7 @@ class Pipeline:
         else:
             before_id, behind_id = scope.before_id, scope.behind_id
             if pending.came_with:
-                replace_uid(fields, pending.came_with, uid, is_erased=pending.cause == "erased")
+                replace_uid(fields, pending.came_with, uid, pending.cause)
             fields["uid"] = uid
             fields.setdefault("aid", uid)
             if cid:

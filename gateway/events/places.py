@@ -95,16 +95,18 @@ def attach(fields: JsonObject, cid: str) -> None:
             customer["customer_id"] = cid
 
 
-def replace_uid(fields: JsonObject, old: str, new: str, *, is_erased: bool) -> None:
+def replace_uid(fields: JsonObject, old: str, new: str, cause: str) -> None:
     """Write another UID where the one that an event came with stands besides `uid`; of an erased one nothing may be left.
 
-    The session of an erased UID goes too: it would lead from the new UID to the old one.
+    `cause` is `Pending.cause`. The session goes too, unless the visitor is the same (`restored`): it is another person's, and would lead
+    from the new UID to the old one.
     """
     if fields.get("aid") == old:
         fields["aid"] = new
-    if not is_erased:
+    if cause != "restored":
+        fields.pop("sid", None)
+    if cause != "erased":
         return
-    fields.pop("sid", None)
     extra = fields.get("extra")
     if isinstance(extra, dict):
         for name in [name for name, value in extra.items() if value == old]:

@@ -54,7 +54,8 @@ async def test_new_uid_gives_the_second_person_a_uid_of_her_own():
     """Her event goes out under it, bound to her; the answer and the cookie say so; the first person's binding stays."""
     here = bench(on_conflict="new_uid")
     await here.ingest.take(post(sign_in(LAN)))
-    reply = await here.ingest.take(post(sign_in(BINH), cookie=f"_asm_uid={UID}"))
+    hers = sign_in(BINH) | {"sid": "session-of-lan"}
+    reply = await here.ingest.take(post(hers, cookie=f"_asm_uid={UID}"))
     answer = orjson.loads(reply.body)
     uid = answer["au_id"]
     assert ("accepted", "new_uid", UID) == (answer["outcome"], answer["reason"], answer["uid_replaced"])
@@ -63,6 +64,7 @@ async def test_new_uid_gives_the_second_person_a_uid_of_her_own():
     (_, first), (record, second) = await sent(here)
     assert (UID, CID_OF[LAN]) == (first["uid"], first["cid"])
     assert (uid, uid, uid, CID_OF[BINH]) == (record.uid, second["uid"], second["aid"], second["cid"])
+    assert "sid" not in second
     assert CID_OF[LAN] == here.ledger.lookup(PORTAL_ID, UID).cid
     assert CID_OF[BINH] == here.ledger.lookup(PORTAL_ID, uid).cid
 
