@@ -109,7 +109,7 @@ def import_(  # noqa: PLR0913 -- each is an option
     format_: FormatOption = "",
     report: Annotated[
         Path | None,
-        typer.Option(help="Where the rows go that were not taken.", show_default="FILE.report.csv"),
+        typer.Option(help="Where the rows go that were not taken.", show_default="FILE.report.csv, or FILE.dry-run.report.csv"),
     ] = None,
     portal_id: Annotated[str, typer.Option(help="Take the rows of this portal only.")] = "",
     any_portal: Annotated[
@@ -151,7 +151,9 @@ def import_(  # noqa: PLR0913 -- each is an option
         # It may be an address that somebody took for another argument.
         fail(f"{redact(str(path))} does not exist: name the file with the rows", code=2, as_json=json)
     chosen = _format(format_, path, as_json=json)
-    report = report or (path.with_name(f"{path.name}.report.csv") if path else Path("stdin.report.csv"))
+    # A rehearsal leaves the report of the import itself alone.
+    ending = "dry-run.report.csv" if dry_run else "report.csv"
+    report = report or (path.with_name(f"{path.name}.{ending}") if path else Path(f"stdin.{ending}"))
     if path is not None and report.resolve() in {path.resolve(), progress_file(path).resolve()}:
         fail("--report: name another file than the one that is read", code=2, as_json=json)
     settings = load(config, as_json=json)

@@ -161,6 +161,8 @@ async def test_conflicts_are_reported_and_nothing_is_overwritten(tmp_path, shop)
     )
     rehearsal = await run("ledger", "import", rows, "--config", shop.config, "--dry-run", "--json")
     assert kept == await exported(shop)
+    assert 3 == len(report_rows(tmp_path / "rows.csv.dry-run.report.csv"))
+    assert not (tmp_path / "rows.csv.report.csv").exists()
 
     # One after the other: they write the same report.
     text = await run("ledger", "import", rows, "--config", shop.config)
