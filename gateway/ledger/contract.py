@@ -133,7 +133,8 @@ class Ledger(Protocol):
         A claim with `cid=None` is a lookup. Of several claims of one UID in a batch the first wins. For an unbound UID: where an
         address key of the claim is known with one of `same`, that CID is bound instead of `cid` (the first such key decides, and one
         that is known with `cid` is such a key too); where it is known with any other CID, that is an alias, told in the answer, and
-        with `holds_alias` nothing is bound. An erased UID stays unbound, and nothing is said of its addresses.
+        with `holds_alias` nothing is bound, unless all such keys are among `proved_keys`. For a bound UID, `known_cid` tells that an address key of
+        the claim is known with one of the claim's CIDs that the UID does not have. An erased UID stays unbound, and nothing is said of its addresses.
         Address keys are remembered when the UID has the claimed CID (or one of `same`) afterwards, with the CID that it has.
         Each new binding is one `bind` entry of the audit log, in the same transaction.
 

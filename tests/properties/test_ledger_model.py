@@ -44,6 +44,7 @@ CLAIMS = st.builds(
     same=st.lists(CIDS, max_size=1).map(tuple),
     keys=ADDRESSES,
     older_keys=ADDRESSES,
+    proved_keys=ADDRESSES,
     holds_alias=st.booleans(),
     event_id=st.sampled_from(["", "e", "0190a0b1-0000-7000-8000-00000000000b"]),
 )
@@ -75,12 +76,17 @@ class Model:
             for address in claim.keys + claim.older_keys
             if (claim.portal_id, address) in self.firsts
         ]
-        aliases = tuple(Alias(address, first) for address, first in found if first not in own)
-        if held.cid is not None:
-            return Binding(held.cid, aliases=aliases)
-        if aliases and claim.holds_alias:
-            return Binding(aliases=aliases)
+        aliases = tuple(
+            Alias(address, first, address in claim.proved_keys)
+            for address, first in found
+            if first not in own
+        )
         known = [first for _, first in found if first in own]
+        if held.cid is not None:
+            otherwise = known[0] if known and known[0] != held.cid else None
+            return Binding(held.cid, aliases=aliases, known_cid=otherwise)
+        if claim.holds_alias and [each for each in aliases if not each.is_proved]:
+            return Binding(aliases=aliases)
         return Binding((known or [claim.cid])[0], is_new=True, aliases=aliases)
 
     def new_addresses(self, claim: Claim, answer: Binding) -> list[str]:
