@@ -109,7 +109,10 @@ def import_(  # noqa: PLR0913 -- each is an option
     format_: FormatOption = "",
     report: Annotated[
         Path | None,
-        typer.Option(help="Where the rows go that were not taken.", show_default="FILE.report.csv, or FILE.dry-run.report.csv"),
+        typer.Option(
+            help="Where the rows go that were not taken.",
+            show_default="FILE.report.csv, or FILE.dry-run.report.csv",
+        ),
     ] = None,
     portal_id: Annotated[str, typer.Option(help="Take the rows of this portal only.")] = "",
     any_portal: Annotated[
