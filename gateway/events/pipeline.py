@@ -115,7 +115,13 @@ class Pipeline:
             binding = next(answers)
             verdict = self._verdict(prepared, each, binding)
             verdicts.append(verdict)
-            if verdict.is_kept and (verdict.identified is not None or each.came_with):
+            is_plain = (
+                verdict.rejection is _ACCEPTED
+                and verdict.repair is None
+                and not binding.aliases
+                and not each.conflict_cid
+            )
+            if verdict.is_kept and not is_plain:
                 notes += conflicts.notes(prepared, each, binding, verdict)
         return Decision(verdicts, self._reply(prepared, verdicts), notes)
 
