@@ -16,23 +16,17 @@ from tests.browser.sdk_page import (
     stored_uid,
     track,
 )
+from tests.browser.second_person import HERS, SILENT, new_uid_for_sign_ins
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
-    from tests.browser.sdk_page import FakeGateway, FakeSite, Received
-
-HERS = "2222222222222222222"
-SILENT = "var _cdp365Analytics = {default_event: 0};"
-
-
-def _new_uid_for_sign_ins(one: Received) -> str:
-    return HERS if one.name == "user/sign_in" else one.uid
+    from tests.browser.sdk_page import FakeGateway, FakeSite
 
 
 async def _open(page: Page, gateway: FakeGateway, site: FakeSite, path: str = "/") -> str:
     """Open a page of a visitor whose sign-in will be another person's, until nothing waits; give the visitor's UID."""
-    gateway.taken_under = _new_uid_for_sign_ins
+    gateway.taken_under = new_uid_for_sign_ins
     await page.goto(site.put(path))
     await gateway.until_named("pageview/view")
     await all_answered(page)
@@ -67,7 +61,7 @@ async def test_a_logout_in_another_tab_is_seen_without_storage(
 ):
     """Where the cookie is all that two tabs share, the UID that it shows by now holds."""
     await visitor.context.add_init_script(REFUSALS["no storage"])
-    gateway.taken_under = _new_uid_for_sign_ins
+    gateway.taken_under = new_uid_for_sign_ins
     await visitor.goto(site.put(before=SILENT))
     other = await visitor.context.new_page()
     await other.goto(site.url())

@@ -19,23 +19,17 @@ from tests.browser.sdk_page import (
     stored_uid,
     track,
 )
+from tests.browser.second_person import HERS, SILENT, new_uid_for_sign_ins
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
     from tests.browser.sdk_page import FakeGateway, FakeSite, Received
 
-HERS = "2222222222222222222"
-SILENT = "var _cdp365Analytics = {default_event: 0};"
-
-
-def _new_uid_for_sign_ins(one: Received) -> str:
-    return HERS if one.name == "user/sign_in" else one.uid
-
 
 async def _open(page: Page, gateway: FakeGateway, site: FakeSite) -> Received:
     """Open a page of a returning visitor whose sign-in will be another person's; give the page view."""
-    gateway.taken_under = _new_uid_for_sign_ins
+    gateway.taken_under = new_uid_for_sign_ins
     await page.context.add_cookies([{"name": "_asm_visitor_type", "value": "r", "url": site.url()}])
     await page.goto(site.put())
     view = await gateway.until_named("pageview/view")
@@ -156,7 +150,7 @@ async def test_a_browser_that_refuses_to_remember_begins_a_session_all_the_same(
     visitor: Page, gateway: FakeGateway, site: FakeSite, refusal: str
 ):
     """Without cookies, storage or both, nothing within the page links the two UIDs."""
-    gateway.taken_under = _new_uid_for_sign_ins
+    gateway.taken_under = new_uid_for_sign_ins
     await visitor.add_init_script(refusal)
     await visitor.goto(site.put(after="web_event.track('user', 'sign_in'), web_event.track('a', '1')"))
     await gateway.until_heard(3)

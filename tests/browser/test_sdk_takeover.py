@@ -17,18 +17,12 @@ from tests.browser.sdk_page import (
     stored_uid,
     track,
 )
+from tests.browser.second_person import HERS, SILENT, new_uid_for_sign_ins
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
 
     from tests.browser.sdk_page import FakeGateway, FakeSite, Received
-
-HERS = "2222222222222222222"
-SILENT = "var _cdp365Analytics = {default_event: 0};"
-
-
-def _new_uid_for_sign_ins(one: Received) -> str:
-    return HERS if one.name == "user/sign_in" else one.uid
 
 
 def _uids(received: list[Received]) -> list[tuple[str, str]]:
@@ -38,7 +32,7 @@ def _uids(received: list[Received]) -> list[tuple[str, str]]:
 
 async def _open(page: Page, gateway: FakeGateway, site: FakeSite, path: str = "/") -> str:
     """Open a page of a visitor whose sign-in will be another person's, until nothing waits; give the visitor's UID."""
-    gateway.taken_under = _new_uid_for_sign_ins
+    gateway.taken_under = new_uid_for_sign_ins
     await page.goto(site.put(path))
     await gateway.until_named("pageview/view")
     await all_answered(page)
@@ -244,7 +238,7 @@ async def test_a_browser_that_refuses_to_remember_takes_over_within_the_page(
     visitor: Page, gateway: FakeGateway, site: FakeSite, refusal: str
 ):
     """Without cookies, storage or both, the events behind the sign-in and after it have the new UID all the same."""
-    gateway.taken_under = _new_uid_for_sign_ins
+    gateway.taken_under = new_uid_for_sign_ins
     await visitor.add_init_script(refusal)
     await visitor.goto(
         site.put(before=SILENT, after="web_event.track('user', 'sign_in'), web_event.track('a', '1')")
@@ -266,7 +260,7 @@ async def test_the_change_holds_on_all_hosts_of_the_site(
     if host_cookie:
         where = site.url(host="www.shop.example")
         await visitor.context.add_cookies([{"name": "_asm_uid", "value": "111111111", "url": where}])
-    gateway.taken_under = _new_uid_for_sign_ins
+    gateway.taken_under = new_uid_for_sign_ins
     await visitor.goto(site.url(host="www.shop.example"))
     await ready(visitor)
     await track(visitor, "user", "sign_in")
