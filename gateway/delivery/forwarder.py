@@ -50,6 +50,7 @@ from gateway.delivery.lanes import Lane, Lanes, Parcel, Source
 from gateway.delivery.retry import Breaker, RetryPolicy
 from gateway.events.model import Record
 from gateway.events.outcome import Reason
+from gateway.events.packing import unpack
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -93,7 +94,6 @@ class Forwarder:
         self._breaker = breaker or Breaker()
         self._give_way_after = give_way_after
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._decode = msgspec.msgpack.Decoder(Record).decode
         self._lanes = Lanes()
         self._erasures = Erasures(is_erased, self._report, self._loop.time)
         self._dispatch = Dispatch(
@@ -176,7 +176,7 @@ class Forwarder:
     def _take(self, source: Source, entry: Entry) -> None:
         source.held += 1
         try:
-            record = self._decode(entry.payload)
+            record = unpack(entry.payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             unreadable = Record("", "", "", "", 0, "", entry.payload)
             parcel = Parcel(unreadable, source, entry.position, Lane(None))

@@ -172,7 +172,8 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     """An accepted event as the spool keeps it and the forwarder sends it.
 
     `query` is the collector's query string without `?`, `body` the JSON body, both as they go on the wire; `client_ip` and
-    `user_agent` are the visitor's, as the policy leaves them. `accepted_ms` is Unix time in milliseconds.
+    `user_agent` are the visitor's, as the policy leaves them, `cookie` those of the visitor's cookies that the collector may see. `accepted_ms`
+    is Unix time in milliseconds. `appended_ns` is when it went into a spool, in nanoseconds; 0 until then (`gateway.events.packing`).
     """
 
     event_id: str
@@ -184,6 +185,9 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
     body: bytes
     client_ip: str = ""
     user_agent: str = ""
+    cookie: str = ""
+    # The last one, for `gateway.events.packing`.
+    appended_ns: int = 0
 
 
 class QuarantineEntry(msgspec.Struct, frozen=True, kw_only=True):

@@ -16,6 +16,7 @@ import msgspec
 from gateway.events.decisions import Pending
 from gateway.events.model import Stamp
 from gateway.events.outcome import Reason, Rejection
+from gateway.events.packing import pack
 from gateway.ledger.contract import LedgerUnavailable
 from gateway.quarantine.contract import QuarantineUnavailable
 from gateway.spool.contract import SpoolUnavailable
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from gateway.events.decisions import Decision, Prepared
-    from gateway.events.model import Binding, QuarantineEntry, Reply, Request
+    from gateway.events.model import Binding, QuarantineEntry, Record, Reply, Request
     from gateway.events.pipeline import Pipeline
     from gateway.ledger.contract import Ledger
     from gateway.quarantine.contract import QuarantineStore
@@ -74,7 +75,6 @@ class Ingest:
         self._quarantine = quarantine
         self._journal = journal
         self._stamp = stamp or Stamps()
-        self._pack = msgspec.msgpack.Encoder().encode
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def take(self, request: Request) -> Reply:
@@ -105,10 +105,10 @@ class Ingest:
             bindings = self._known(prepared)
             if bindings is not None and not self._pipeline.resolve(prepared, bindings):
                 decision = self._pipeline.decide(prepared, bindings)
-                entries, payloads = self._kept(decision)
+                entries, records = self._kept(decision)
                 if not entries and not decision.notes:
-                    if payloads:
-                        self._append(payloads, prepared, decision, started, answer)
+                    if records:
+                        self._append(records, prepared, decision, started, answer)
                     else:
                         self._answered(prepared, decision, started, answer)
                     return
@@ -121,7 +121,7 @@ class Ingest:
 
     def _append(
         self,
-        payloads: list[bytes],
+        records: list[Record],
         prepared: Prepared,
         decision: Decision,
         started: float,
@@ -132,7 +132,12 @@ class Ingest:
             kept = decision if error is None else self._refuse(prepared, decision, error)
             self._answered(prepared, kept, started, answer)
 
-        self._spool.append(payloads).add_done_callback(settled)
+        self._spooled(records).add_done_callback(settled)
+
+    def _spooled(self, records: list[Record]) -> asyncio.Future[None]:
+        """Append records; what is appended later, here or by another worker, has a later moment."""
+        now_ns = time.time_ns()
+        return self._spool.append([pack(record, now_ns) for record in records])
 
     async def _finish(
         self, prepared: Prepared, decision: Decision | None, started: float, answer: Callable[[Reply], None]
@@ -143,14 +148,14 @@ class Ingest:
         try:
             if decision is None:
                 decision = self._pipeline.decide(prepared, await self._bound(prepared))
-            entries, payloads = self._kept(decision)
+            entries, records = self._kept(decision)
             if decision.notes:
                 await self._ledger.record(decision.notes, now_ms)
             if entries:
                 await self._quarantine.put(entries)
                 is_held = True
-            if payloads:
-                await self._spool.append(payloads)
+            if records:
+                await self._spooled(records)
         except Exception as error:  # noqa: BLE001 -- see `_refuse`
             decision = self._refuse(prepared, decision, error, is_held=is_held)
         self._answered(prepared, decision, started, answer)
@@ -216,10 +221,10 @@ class Ingest:
             bindings.append(binding)
         return bindings
 
-    def _kept(self, decision: Decision) -> tuple[list[QuarantineEntry], list[bytes]]:
+    def _kept(self, decision: Decision) -> tuple[list[QuarantineEntry], list[Record]]:
         verdicts = decision.verdicts
         entries = [each.entry for each in verdicts if each.entry is not None]
-        return entries, [self._pack(each.record) for each in verdicts if each.record is not None]
+        return entries, [each.record for each in verdicts if each.record is not None]
 
     def _refuse(
         self, prepared: Prepared, decision: Decision | None, error: BaseException, *, is_held: bool = False
