@@ -141,6 +141,11 @@ class GroupCommit:
             self._submit_soon()
         return group.future
 
+    def barrier(self) -> asyncio.Future[None] | None:
+        """Give the future of the group that comes last of those that wait or are in flight, or `None` when there is none."""
+        group = self._queue[-1] if self._queue else self._in_flight
+        return group.future if group else None
+
     def roll(self) -> bool:
         """Go on in the segment made ahead, and overwrite the active one, of which nothing may wait, to be the one after that.
 

@@ -85,6 +85,11 @@ class Reader:
         first = next(iter(segments), None)
         self._gap = None if first is None else Place(first, DATA_START, 0)
 
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether everything that is durable was given."""
+        return self._gap is None and not self._ahead and not self._tail
+
     def offer(self, place: Place, payloads: Sequence[bytes]) -> None:
         """Take note of a group that became durable at this place."""
         if self._gap is not None and not self._is_joining:

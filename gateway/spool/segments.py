@@ -25,7 +25,7 @@ Operations
     *roll*         a group that does not fit goes to the next segment, which was made ahead: zeros really written and synced,
                    so that a group's sync writes no metadata. The first group of a segment is written together with its head,
                    which carries *fences*: how many records of the earlier segments count
-    *read*         from memory while the reader keeps up, in stretches of the files when it lags (`reader`)
+    *read*         from memory while the reader keeps up, in stretches of the files when it lags (`reader`, `outlet`)
     *acknowledge*  settles a bit in the segment's bitmap; the journal follows within `flush_seconds`
     *discard*      a segment whose records are all settled, and that takes no more groups, is deleted
     *overwrite*    what was delivered does not wait until the segment is full. A minute (`idle_roll_seconds`) after its first
@@ -75,8 +75,8 @@ from gateway.spool.commit import GroupCommit
 from gateway.spool.contract import SpoolUnavailable
 from gateway.spool.cursor import Journal
 from gateway.spool.disk import Disk
-from gateway.spool.layout import DATA_START, INDEX_BITS, INDEX_MASK, RECORD_HEAD_BYTES, Scan
-from gateway.spool.reader import Load, Place, Reader, load
+from gateway.spool.layout import DATA_START, INDEX_BITS, INDEX_MASK, RECORD_HEAD_BYTES
+from gateway.spool.outlet import Outlet
 from gateway.spool.recovery import Recovered, claim
 from gateway.spool.tuning import Tuning
 
@@ -86,6 +86,7 @@ if TYPE_CHECKING:
 
     from gateway.spool.contract import Entry
     from gateway.spool.lock import DirectoryLock
+    from gateway.spool.reader import Loss, Place
     from gateway.spool.segment import Segment
 
 MIN_SEGMENT_BYTES = 16 << 10
@@ -120,11 +121,9 @@ class SegmentSpool:
         self._on_damage = on_damage
         self._loop = asyncio.get_running_loop()
         self._background = ThreadPoolExecutor(1, "spool-background")
-        self._loading = ThreadPoolExecutor(1, "spool-reader")
-        self._arrival = asyncio.Event()
         self._is_closed = False
         self._is_released = False
-        self._reader = Reader(self._segments, tail_entries=tuning.tail_entries, tail_bytes=tuning.tail_bytes)
+        self._outlet = Outlet(self._disk, self._segments, tuning, self._lost)
         self._commit = GroupCommit(
             self._disk,
             self._directory,
@@ -192,15 +191,24 @@ class SegmentSpool:
 
         Cancelling it loses nothing. Raises `SpoolUnavailable` when the spool is closed.
         """
-        while True:
-            taken = self._reader.take(limit)
-            self._load_ahead(limit)
-            if taken:
-                return taken
-            if self._is_closed:
-                raise self._unavailable("it is closed", "read only while the gateway is serving")
-            self._arrival.clear()
-            await self._arrival.wait()
+        return await self._outlet.read(limit)
+
+    @property
+    def is_exhausted(self) -> bool:
+        """Whether `read` has given everything that is durable."""
+        return self._outlet.is_exhausted
+
+    def nudge(self) -> None:
+        """Let `read` give an empty answer, once, as soon as it has given everything that is durable."""
+        self._outlet.nudge()
+
+    def rewind(self) -> None:
+        """Let `read` give again, from the oldest on, what is not acknowledged: for a reader that took another's place."""
+        self._outlet.rewind()
+
+    def barrier(self) -> asyncio.Future[None] | None:
+        """Give the future that is done, or has failed, when everything appended so far is durable or refused; `None`: it is."""
+        return self._commit.barrier()
 
     def acknowledge(self, position: int) -> None:
         """Say that an entry needs no more delivery; saying it again changes nothing. Durable soon, not at once."""
@@ -216,9 +224,9 @@ class SegmentSpool:
             return
         self._is_closed = True
         self._ageing.stop()
-        self._arrival.set()
+        self._outlet.close(self._unavailable("it is closed", "read only while the gateway is serving"))
         await self._commit.close()
-        await asyncio.to_thread(self._loading.shutdown)
+        await self._outlet.finish()
         self._is_released = True
         await self._acknowledgements.close()
         await asyncio.to_thread(self._background.shutdown)
@@ -251,8 +259,7 @@ class SegmentSpool:
         del segment
         self._pending += len(payloads)
         self._held += size
-        self._reader.offer(place, payloads)
-        self._arrival.set()
+        self._outlet.offer(place, payloads)
         if not place.nth:
             self._ageing.begin()
 
@@ -288,17 +295,7 @@ class SegmentSpool:
             del self._segments[segment.number]
         return settled
 
-    def _load_ahead(self, limit: int) -> None:
-        wanted = None if self._is_closed else self._reader.next_load(limit)
-        if wanted is not None:
-            future = self._loop.run_in_executor(self._loading, load, self._disk, wanted)
-            future.add_done_callback(lambda done: self._loaded(wanted, done.result()))
-
-    def _loaded(self, wanted: Load, found: Scan) -> None:
-        loss = self._reader.loaded(wanted, found)
-        self._arrival.set()
-        if loss is None:
-            return
+    def _lost(self, loss: Loss) -> None:
         segment = loss.segment
         news = [index for index in loss.indices if segment.settle(index)]
         lost = [index for index in news if index < segment.proven]
