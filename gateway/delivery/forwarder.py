@@ -56,7 +56,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from gateway.delivery.contract import BreakerState, DeadLetters, DeliveryObserver, Sink
-    from gateway.spool.contract import Entry, Spool
+    from gateway.spool.contract import Entry, Outlet
 
 
 class Forwarder:
@@ -64,7 +64,7 @@ class Forwarder:
 
     def __init__(  # noqa: PLR0913 - its parts and its limits, all passed in
         self,
-        spools: Sequence[Spool],
+        spools: Sequence[Outlet],
         sink: Sink,
         dead_letters: DeadLetters,
         observer: DeliveryObserver,

@@ -17,7 +17,7 @@ from gateway.events.outcome import Reason
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from gateway.spool.contract import Spool
+    from gateway.spool.contract import Outlet
 
 _READ_AT_ONCE = 256
 
@@ -32,7 +32,7 @@ class Source:
 
     __slots__ = ("_limit", "_reserve", "_scouts", "batch", "held", "plenty", "spool", "vacancy")
 
-    def __init__(self, spool: Spool, window: int, plenty: int) -> None:
+    def __init__(self, spool: Outlet, window: int, plenty: int) -> None:
         self.spool = spool
         self.plenty = plenty
         self._reserve = window // 8

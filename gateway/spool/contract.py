@@ -31,12 +31,25 @@ class SpoolUnavailable(Exception):
         self.hint = hint
 
 
-class Spool(Protocol):
-    """A durable first-in, first-out store with acknowledgements. All calls come from one event loop."""
+class Outlet(Protocol):
+    """What is read and acknowledged: a spool, or several as one. All calls come from one event loop."""
 
     @property
     def pending(self) -> int:
         """How many durable payloads are not acknowledged yet."""
+
+    async def read(self, limit: int) -> list[Entry]:
+        """Give the next entries that this reader has not given yet, at most `limit`; waits until there is one.
+
+        Starts, after opening, with the oldest entry that is not acknowledged.
+        """
+
+    def acknowledge(self, position: int) -> None:
+        """Say that an entry needs no more delivery. Durable soon, not at once."""
+
+
+class Spool(Outlet, Protocol):
+    """A durable first-in, first-out store with acknowledgements."""
 
     @property
     def damaged(self) -> int:
@@ -51,15 +64,6 @@ class Spool(Protocol):
 
         It fails with `SpoolUnavailable` when they could not be made durable: then they were not promised to anybody.
         """
-
-    async def read(self, limit: int) -> list[Entry]:
-        """Give the next entries that this reader has not given yet, at most `limit`; waits until there is one.
-
-        Starts, after opening, with the oldest entry that is not acknowledged.
-        """
-
-    def acknowledge(self, position: int) -> None:
-        """Say that an entry needs no more delivery. Durable soon, not at once."""
 
     async def close(self) -> None:
         """Make durable what was appended and acknowledged, and let go of the files."""
