@@ -15,7 +15,6 @@ import msgspec
 from aiohttp import web
 
 from benchmarks.steps import EVENTS, Bench, Step, part
-from gateway.app import erasure_look_up
 from gateway.delivery.client import CollectorClient
 from gateway.delivery.forwarder import Forwarder
 from gateway.delivery.target import Target
@@ -27,6 +26,7 @@ from gateway.quarantine.memory import MemoryQuarantine
 from gateway.settings import Logging
 from gateway.spool.memory import MemorySpool
 from gateway.spool.segments import open_segment_spool
+from gateway.stores import erasure_look_up
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import Metrics

@@ -9,25 +9,27 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import itertools
-import re
-import time
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from gateway import __version__
 from gateway.cookie_key import with_cookie_key
-from gateway.delivery.client import CollectorClient
-from gateway.delivery.forwarder import Forwarder
-from gateway.delivery.retry import RetryPolicy
+from gateway.deadline import ANSWERS, Deadline
 from gateway.events.pipeline import Pipeline
 from gateway.ledger.contract import LedgerUnavailable
-from gateway.ledger.sqlite import open_sqlite_ledger
-from gateway.quarantine.dead_letters import QuarantineDeadLetters
+from gateway.outflow import cancelled, merge_partitions, start_delivery
 from gateway.quarantine.sqlite import open_quarantine
 from gateway.sdk import script_source
-from gateway.spool.segments import open_segment_spool
+from gateway.spool.feed import Feed
+from gateway.stores import (
+    feed_path,
+    keep_ledger,
+    left_behind,
+    make_data_dir,
+    open_ledger,
+    open_partition,
+)
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import describe
 from gateway.telemetry.metrics import Metrics
@@ -39,35 +41,26 @@ from gateway.web.script import Script
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Sequence
 
     from gateway.ledger.contract import Ledger
-    from gateway.ledger.sqlite import SqliteLedger
+    from gateway.quarantine.contract import QuarantineStore
     from gateway.settings import Settings
+    from gateway.spool.contract import Outlet
     from gateway.spool.segments import SegmentSpool
     from gateway.telemetry.logging import Log
 
-_PARTITION = re.compile(r"\d{3}\Z")
 _GAUGE_SECONDS = 0.5
-_REFRESH_SECONDS = 1.0
-_HEAD_SECONDS = 3_600
-_UPGRADE_SAID_SECONDS = 10.0
-
-
-class DataDirUnusable(Exception):
-    """The folder for ledger, quarantine and spool can't be used: which one, why, and the setting to change."""
-
-    def __init__(self, path: Path, cause: str) -> None:
-        super().__init__(f"data_dir {path} can't be used: {cause}; name a writable folder on a local disk")
-        self.path = path
-        self.cause = cause
+# The part of the time to stop in which a worker waits for the last word of the delivering process.
+_LAST_WORD = 0.9
 
 
 class Running:
     """A gateway that takes events: where it listens, and whether anything is in its way."""
 
-    def __init__(self, public_url: str, admin_url: str, ledger: Ledger, spools: list[SegmentSpool]) -> None:
+    def __init__(
+        self, public_url: str, admin_url: str, ledger: Ledger, spools: Sequence[SegmentSpool]
+    ) -> None:
         self.public_url = public_url
         self.admin_url = admin_url
         self.is_stopping = False
@@ -103,14 +96,12 @@ async def running_gateway(
     listener: socket.socket | None = None,
     with_admin: bool = True,
 ) -> AsyncIterator[Running]:
-    """Run one gateway process: worker `worker` (from 0) of `settings.server.workers`.
+    """Run one process that takes events: worker `worker` (from 0) of `settings.server.workers`; an only worker delivers too.
 
     `listener` is the socket to take events on, when the caller has bound one. Raises `DataDirUnusable`, `SpoolUnavailable`,
     `LedgerUnavailable`, `QuarantineUnavailable` and `OSError` (an address that can't be bound) before anything is taken.
     """
-    metrics = Metrics()
-    journal = Journal(log, metrics)
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: _report_fault(journal, context))
+    metrics, journal = _prepared(log)
     make_data_dir(settings.data_dir)
     mode = settings.data_dir.stat().st_mode & 0o777
     if mode & 0o077 and worker == 0:
@@ -118,42 +109,27 @@ async def running_gateway(
         log.logger.warning("data_dir_open", path=str(settings.data_dir), mode=f"{mode:o}", hint=hint)
     settings = with_cookie_key(settings)
     pipeline = Pipeline(settings)
+    deadline = Deadline(settings.server.drain_seconds)
     async with contextlib.AsyncExitStack() as stack:
-        # Beside the loop: a signal is heard even when the file has to be brought up to date first, which may take minutes.
-        ledger = await asyncio.to_thread(_open_ledger, settings, journal)
-        stack.push_async_callback(ledger.close)
-        quarantine = open_quarantine(settings.data_dir / "quarantine.db")
-        stack.push_async_callback(quarantine.close)
-        spools = await _open_spools(settings, journal, worker, stack)
-        client = CollectorClient(
-            settings.collector.url,
-            timeout_seconds=settings.collector.timeout_seconds,
-            connect_timeout_seconds=min(5.0, settings.collector.timeout_seconds),
-            max_connections=settings.collector.connections,
-        )
-        stack.push_async_callback(client.close)
-        forwarder = Forwarder(
-            spools,
-            client,
-            QuarantineDeadLetters(quarantine, time.time),
-            journal,
-            is_erased=erasure_look_up(ledger),
-            concurrency=settings.collector.connections,
-            retry=RetryPolicy(
-                base_seconds=settings.collector.retry_base_seconds,
-                cap_seconds=settings.collector.retry_cap_seconds,
-            ),
-            max_age_seconds=settings.collector.max_age_hours * 3_600,
-        )
-        forwarder.start()
-        stack.push_async_callback(forwarder.stop, settings.server.drain_seconds)
+        ledger, quarantine = await _open_stores(settings, journal, stack)
+        numbers = [worker, *(left_behind(settings) if settings.server.workers == 1 else ())]
+        spools = await _open_spools(settings, journal, numbers, stack)
+        if settings.server.workers == 1:
+            outlet: Outlet = spools[0]
+            if len(spools) > 1:
+                outlet, _ = await merge_partitions(journal, spools, stack)
+            await start_delivery(settings, journal, outlet, ledger, quarantine, deadline, stack)
+        else:
+            feed = Feed(spools[0], worker, feed_path(settings))
+            feed.start()
+            stack.push_async_callback(lambda: feed.finish(deadline.left(_LAST_WORD)))
         ingest = Ingest(
             pipeline, ledger, spools[0], quarantine, journal, max_body_bytes=settings.server.max_body_bytes
         )
-        stack.push_async_callback(ingest.drain)
+        stack.push_async_callback(lambda: _drained(ingest, deadline))
         public = web.ServerRunner(
             PublicServer(ingest, Script(script_source()), is_fast=settings.server.fast_path),
-            shutdown_timeout=settings.server.drain_seconds,
+            shutdown_timeout=settings.server.drain_seconds * ANSWERS,
         )
         await public.setup()
         stack.push_async_callback(public.cleanup)
@@ -166,8 +142,11 @@ async def running_gateway(
         running = Running(_url(public), "", ledger, spools)
         if with_admin:
             running.admin_url = await _start_admin(settings, running, metrics, stack)
-        for chore in (_keep_gauges(metrics, running, spools), _keep_ledger(ledger, journal, worker)):
-            stack.callback(asyncio.get_running_loop().create_task(chore).cancel)
+        for chore in (
+            _keep_gauges(metrics, spools),
+            keep_ledger(ledger, journal, says_head=worker == 0),
+        ):
+            stack.push_async_callback(cancelled, asyncio.create_task(chore))
         journal.changed(
             "started",
             version=__version__,
@@ -181,67 +160,71 @@ async def running_gateway(
         try:
             yield running
         finally:
+            deadline.begin()
             running.is_stopping = True
             journal.changed("stopping", pending=running.pending)
     journal.changed("stopped", pending=running.pending)
 
 
-def make_data_dir(path: Path) -> None:
-    """Make the data folder, readable by its owner alone, where there is none. Raises `DataDirUnusable`."""
-    try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        (path / "spool").mkdir(mode=0o700, exist_ok=True)
-    except OSError as error:
-        raise DataDirUnusable(path, error.strerror or str(error)) from None
+@contextlib.asynccontextmanager
+async def running_delivery(settings: Settings, log: Log) -> AsyncIterator[None]:
+    """Run the process that delivers what the workers of a gateway with several take.
+
+    Raises `SpoolUnavailable`, `LedgerUnavailable`, `QuarantineUnavailable` and `OSError`.
+    """
+    metrics, journal = _prepared(log)
+    deadline = Deadline(settings.server.drain_seconds)
+    async with contextlib.AsyncExitStack() as stack:
+        ledger, quarantine = await _open_stores(settings, journal, stack)
+        spools = await _open_spools(settings, journal, left_behind(settings), stack)
+        merged, intake = await merge_partitions(journal, spools, stack, workers=settings.server.workers)
+        await intake.open(feed_path(settings))
+        stack.push_async_callback(intake.close)
+        await start_delivery(settings, journal, merged, ledger, quarantine, deadline, stack)
+        for chore in (_keep_gauges(metrics, spools), keep_ledger(ledger, journal, says_head=False)):
+            stack.push_async_callback(cancelled, asyncio.create_task(chore))
+        left = sum(spool.pending for spool in spools)
+        journal.changed("delivering", collector=settings.collector.url.partition("?")[0], pending=left)
+        _calm_collector()
+        try:
+            yield
+        finally:
+            deadline.begin()
+    journal.changed("delivery_stopped")
 
 
-def _open_ledger(settings: Settings, journal: Journal) -> SqliteLedger:
-    """Open the ledger; one of an older version is brought up to date, and the log says so and how far that is."""
-    began = time.monotonic()
-    said: list[float] = []
+def _prepared(log: Log) -> tuple[Metrics, Journal]:
+    metrics = Metrics()
+    journal = Journal(log, metrics)
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: _report_fault(journal, context))
+    return metrics, journal
 
-    def on_upgrade(done: int, of: int) -> None:
-        now = time.monotonic()
-        if not said or now - said[-1] >= _UPGRADE_SAID_SECONDS:
-            said.append(now)
-            journal.changed("ledger_upgrading", rows=done, of=of)
 
-    ledger = open_sqlite_ledger(
-        settings.data_dir / "ledger.db",
-        cache_entries=settings.ledger.cache_entries,
-        # The lock on the spool's first partition keeps a second gateway off this folder.
-        is_only_writer=settings.server.workers == 1,
-        on_upgrade=on_upgrade,
-    )
-    if said:
-        journal.changed("ledger_upgraded", seconds=round(time.monotonic() - began, 1))
-    return ledger
+async def _open_stores(
+    settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack
+) -> tuple[Ledger, QuarantineStore]:
+    # Beside the loop: a signal is heard even when the file has to be brought up to date first, which may take minutes.
+    ledger = await asyncio.to_thread(open_ledger, settings, journal)
+    stack.push_async_callback(ledger.close)
+    quarantine = open_quarantine(settings.data_dir / "quarantine.db")
+    stack.push_async_callback(quarantine.close)
+    return ledger, quarantine
 
 
 async def _open_spools(
-    settings: Settings, journal: Journal, worker: int, stack: contextlib.AsyncExitStack
+    settings: Settings, journal: Journal, numbers: Sequence[int], stack: contextlib.AsyncExitStack
 ) -> list[SegmentSpool]:
-    """Open this worker's partition, and with it those of workers that a larger `workers` once had."""
-    root, workers = settings.data_dir / "spool", settings.server.workers
-    left_behind = sorted(
-        int(each.name)
-        for each in root.iterdir()
-        if _PARTITION.match(each.name) and int(each.name) >= workers and int(each.name) % workers == worker
-    )
     spools: list[SegmentSpool] = []
-    for number in (worker, *left_behind):
-        directory = root / f"{number:03d}"
-        spool = await open_segment_spool(
-            directory,
-            segment_bytes=settings.spool.segment_bytes,
-            max_bytes=settings.spool.max_bytes,
-            on_damage=lambda path, offset, what: journal.trouble(
-                "spool_damaged", path=str(path), offset=offset, detail=str(what)
-            ),
-        )
+    for number in numbers:
+        spool = await open_partition(settings, journal, number)
         stack.push_async_callback(spool.close)
         spools.append(spool)
     return spools
+
+
+async def _drained(ingest: Ingest, deadline: Deadline) -> None:
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(ingest.drain(), deadline.left(ANSWERS))
 
 
 async def _start_admin(
@@ -254,49 +237,11 @@ async def _start_admin(
     return _url(runner)
 
 
-async def _keep_gauges(metrics: Metrics, running: Running, spools: list[SegmentSpool]) -> None:
+async def _keep_gauges(metrics: Metrics, spools: Sequence[SegmentSpool]) -> None:
     while True:
-        metrics.spool_pending.set(running.pending)
+        metrics.spool_pending.set(sum(spool.pending for spool in spools))
         metrics.spool_damaged.set(sum(spool.damaged for spool in spools))
         await asyncio.sleep(_GAUGE_SECONDS)
-
-
-def erasure_look_up(ledger: Ledger) -> Callable[[str, str], bool]:
-    """Give what tells whether a UID is erased now, not a second ago: a dead letter that comes after an erasure would stay.
-
-    What it gives raises `LedgerUnavailable`. It looks for other processes' erasures once in each turn of the loop, whose clock stands still
-    within a turn.
-    """
-    loop = asyncio.get_running_loop()
-    looked_at = -1.0
-
-    def is_erased(portal_id: str, uid: str) -> bool:
-        nonlocal looked_at
-        if loop.time() != looked_at:
-            ledger.refresh()
-            looked_at = loop.time()
-        return ledger.lookup(portal_id, uid).is_erased
-
-    return is_erased
-
-
-async def _keep_ledger(ledger: Ledger, journal: Journal, worker: int) -> None:
-    """Hear of erasures and imports within a second, and say the audit log's head now and then.
-
-    A head that stands in a log elsewhere proves later that nobody has written the ledger's history anew: `ledger verify --head`.
-    """
-    said = ""
-    for second in itertools.count():
-        try:
-            ledger.refresh()
-            if worker == 0 and second % _HEAD_SECONDS == 0:
-                stats = ledger.stats()
-                if stats.audit_head != said:
-                    said = stats.audit_head
-                    journal.changed("audit_head", head=f"{stats.audit_entries}:{said}", bindings=stats.rows)
-        except LedgerUnavailable as error:
-            journal.trouble("ledger_unavailable", detail=str(error))
-        await asyncio.sleep(_REFRESH_SECONDS)
 
 
 def _calm_collector() -> None:

@@ -120,11 +120,13 @@ def serve(
     from gateway import server  # noqa: PLC0415 -- the parts take half a second to import; `--help` need not wait
 
     if worker:
-        index, report_fd, listener_fd = (int(part) for part in worker.split(":"))
+        part, *descriptors = worker.split(":")
+        given = settings.Settings(**orjson.loads(sys.stdin.buffer.read()))
         with explained():
-            server.work(
-                settings.Settings(**orjson.loads(sys.stdin.buffer.read())), index, report_fd, listener_fd
-            )
+            if part == "delivery":
+                server.deliver(given, int(descriptors[0]))
+            else:
+                server.work(given, int(part), *map(int, descriptors))
         return
     loaded = load(config)
     if json:

@@ -21,9 +21,10 @@ from rich.panel import Panel
 from rich.table import Table
 
 from gateway import settings
-from gateway.app import make_data_dir, running_gateway
+from gateway.app import running_gateway
 from gateway.sandbox import build_collector, build_shop
 from gateway.server import stop_signal
+from gateway.stores import make_data_dir
 from gateway.telemetry.logging import open_log
 
 if TYPE_CHECKING:

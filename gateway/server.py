@@ -1,10 +1,11 @@
-"""Processes, sockets and signals: one gateway in this process, or a supervisor over several on one port.
+"""What a process of the gateway does from its start to its end: sockets and signals, and what it must not share.
 
-Each worker is a process of its own with its own spool partition; they share the ledger's and the quarantine's files, and the
-kernel spreads connections over them (`SO_REUSEPORT`). A worker that dies is started again, with the settings that the
-supervisor has read: what happens to the file meanwhile changes nothing. One gateway at a time uses a data folder. SIGTERM or
-SIGINT drains and ends with 0; a second signal ends at once, which loses nothing acknowledged. A worker whose supervisor is
-gone ends by itself.
+With one worker this process is the whole gateway; with several it is the supervisor over them (`gateway.supervisor`), and `work` and `deliver` are what
+the other processes run. The kernel spreads connections over the workers (`SO_REUSEPORT`). One gateway at a time uses a data folder.
+
+SIGTERM or SIGINT: not ready any more, nothing new is taken, what is under way is answered and delivered as far as time allows, all is flushed and
+closed, and the process ends with 0 within `drain_seconds`; what does not come to its end by then is cut off. A second signal ends it at once. Neither loses anything
+acknowledged: that is on the disk already.
 """
 
 from __future__ import annotations
@@ -15,34 +16,30 @@ import errno
 import fcntl
 import os
 import re
-import shutil
 import signal
 import socket
-import sys
+import threading
 from typing import TYPE_CHECKING
 
 import orjson
 import uvloop
-from aiohttp import web
 
-from gateway.app import DataDirUnusable, make_data_dir, running_gateway
-from gateway.telemetry.logging import Log, open_log
-from gateway.telemetry.metrics import mark_process_dead, merged_exposition
-from gateway.web.admin import build_admin
+from gateway.app import running_delivery, running_gateway
+from gateway.stores import DataDirUnusable, make_data_dir
+from gateway.supervisor import supervise
+from gateway.telemetry.logging import open_log
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
-    from typing import Any
 
     from gateway.settings import Settings
+    from gateway.telemetry.logging import Log
 
 _CHECK_SECONDS = 0.25
-_RESTART_SECONDS = 1.0
-# Draining is bounded twice, for answers and for deliveries; closing files comes on top.
-_GRACE_SECONDS = 5.0
-_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
-_SETTINGS_PREFIX = "TRACKING_GATEWAY_"
+# A little before the time is up: ending takes time too.
+_CUT_OFF = 0.95
+_LEAST_CUT_OFF_SECONDS = 0.5
 
 
 class AddressTaken(Exception):
@@ -72,9 +69,14 @@ def work(settings: Settings, index: int, report_fd: int, listener_fd: int) -> No
     uvloop.run(_work(settings, index, report_fd, listener_fd))
 
 
+def deliver(settings: Settings, report_fd: int) -> None:
+    """Be the process that delivers what all workers take."""
+    uvloop.run(_deliver(settings, report_fd))
+
+
 async def _serve_here(settings: Settings) -> None:
-    stop = stop_signal()
     log = open_log(settings.logging)
+    stop = stop_signal(settings.server.drain_seconds, log)
     try:
         async with running_gateway(settings, log):
             await stop.wait()
@@ -82,14 +84,27 @@ async def _serve_here(settings: Settings) -> None:
         log.close()
 
 
-def stop_signal() -> asyncio.Event:
-    """Give an event that SIGTERM or SIGINT sets; the second signal ends the process at once."""
+async def _supervise(settings: Settings) -> None:
+    await supervise(settings, stop_signal())
+
+
+def stop_signal(cut_off_seconds: float | None = None, log: Log | None = None) -> asyncio.Event:
+    """Give an event that SIGTERM or SIGINT sets; the second signal ends the process at once.
+
+    With `cut_off_seconds` the first one bounds what follows: when the process has not ended by then, whatever it waits for, it ends.
+    """
     stop = asyncio.Event()
 
     def on_signal() -> None:
         if stop.is_set():
             os._exit(1)
         stop.set()
+        if cut_off_seconds is not None:
+            seconds = max(cut_off_seconds * _CUT_OFF, _LEAST_CUT_OFF_SECONDS)
+            cut_off = threading.Timer(seconds, _cut_off, (log,))
+            # In a thread, because what is waited for may be the loop itself, in a system call.
+            cut_off.daemon = True
+            cut_off.start()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -97,9 +112,15 @@ def stop_signal() -> asyncio.Event:
     return stop
 
 
+def _cut_off(log: Log | None) -> None:
+    if log is not None:
+        log.logger.warning("stopping_cut_off", hint="raise server.drain_seconds if this is seen often")
+    os._exit(0)
+
+
 async def _work(settings: Settings, index: int, report_fd: int, listener_fd: int) -> None:
-    stop = stop_signal()
     log = open_log(settings.logging, worker=index)
+    stop = stop_signal(settings.server.drain_seconds, log)
     listener = socket.socket(fileno=listener_fd)
     supervisor = os.getppid()
     try:
@@ -121,132 +142,20 @@ async def _work(settings: Settings, index: int, report_fd: int, listener_fd: int
         log.close()
 
 
-class _Worker:
-    """What the supervisor knows of one worker."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.problems: dict[str, str] = {"worker": "starting"}
-
-
-async def _supervise(settings: Settings) -> None:
-    stop = stop_signal()
-    metrics_dir = settings.data_dir / "metrics"
-    # Left-over files would count the events of an earlier run again.
-    shutil.rmtree(metrics_dir, ignore_errors=True)
-    metrics_dir.mkdir(mode=0o700)
-    workers = [_Worker(index) for index in range(settings.server.workers)]
-
-    def problems() -> dict[str, str]:
-        return {
-            f"worker {each.index}: {part}": what for each in workers for part, what in each.problems.items()
-        }
-
-    runner = web.AppRunner(
-        build_admin(problems, lambda: merged_exposition(str(metrics_dir))), access_log=None
-    )
+async def _deliver(settings: Settings, report_fd: int) -> None:
     log = open_log(settings.logging)
+    stop = stop_signal(settings.server.drain_seconds, log)
+    supervisor = os.getppid()
     try:
-        with _reserved(settings) as port:
-            await runner.setup()
-            await web.TCPSite(runner, settings.admin.host, settings.admin.port).start()
-            log.logger.info(
-                "supervising", workers=len(workers), listen=f"http://{settings.server.host}:{port}"
-            )
-            await _all([_keep(each, settings, port, metrics_dir, log, stop) for each in workers])
+        async with running_delivery(settings, log):
+            # As in `_work`.
+            with contextlib.suppress(BrokenPipeError):
+                os.write(report_fd, b"{}\n")
+                while not stop.is_set() and os.getppid() == supervisor:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), _CHECK_SECONDS)
     finally:
-        await runner.cleanup()
         log.close()
-
-
-async def _all(coroutines: list[Coroutine[Any, Any, None]]) -> None:
-    async with asyncio.TaskGroup() as group:
-        for each in coroutines:
-            group.create_task(each)
-
-
-async def _keep(
-    worker: _Worker, settings: Settings, port: int, metrics_dir: Path, log: Log, stop: asyncio.Event
-) -> None:
-    """Start a worker, again whenever it ends, until told to stop; then end it in order."""
-    while not stop.is_set():
-        try:
-            process, reader = await _start(worker, settings, port, metrics_dir)
-        except OSError as error:
-            # No memory, no process or no descriptor left: the other workers go on, and this may pass.
-            worker.problems = {"worker": "can't be started"}
-            log.logger.error("worker_not_started", worker=worker.index, cause=error.strerror)  # noqa: TRY400 -- no trace
-            await _sleep(stop, _RESTART_SECONDS)
-            continue
-        log.logger.info("worker_started", worker=worker.index, pid=process.pid)
-        listening = asyncio.create_task(_listen(worker, reader))
-        ended = asyncio.create_task(process.wait())
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
-            await _end(worker, process, settings, log)
-        stopping.cancel()
-        await asyncio.wait({ended, listening})
-        worker.problems = {"worker": "not running"}
-        mark_process_dead(process.pid, str(metrics_dir))
-        if stop.is_set():
-            log.logger.info(
-                "worker_stopped", worker=worker.index, pid=process.pid, exit_code=process.returncode
-            )
-            return
-        log.logger.error("worker_died", worker=worker.index, pid=process.pid, exit_code=process.returncode)
-        await _sleep(stop, _RESTART_SECONDS)
-
-
-async def _end(worker: _Worker, process: asyncio.subprocess.Process, settings: Settings, log: Log) -> None:
-    """Ask a worker to end in order; one that does not within the bound is killed, which loses nothing acknowledged."""
-    process.send_signal(signal.SIGTERM)
-    try:
-        await asyncio.wait_for(process.wait(), 2 * settings.server.drain_seconds + _GRACE_SECONDS)
-    except TimeoutError:
-        process.kill()
-        log.logger.error("worker_killed", worker=worker.index, pid=process.pid)  # noqa: TRY400 -- no trace
-
-
-async def _sleep(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)
-
-
-async def _start(
-    worker: _Worker, settings: Settings, port: int, metrics_dir: Path
-) -> tuple[asyncio.subprocess.Process, asyncio.StreamReader]:
-    worker.problems = {"worker": "starting"}
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS_PREFIX)}
-    read_end, write_end = os.pipe()
-    report = os.fdopen(read_end, "rb", 0)
-    try:
-        with _listener(settings.server.host, port) as listener:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "gateway", "serve"),
-                *("--worker", f"{worker.index}:{write_end}:{listener.fileno()}"),
-                pass_fds=(write_end, listener.fileno()),
-                stdin=asyncio.subprocess.PIPE,
-                env={**environment, _MULTIPROCESS: str(metrics_dir)},
-                # A Ctrl-C on the terminal goes to the supervisor alone, which then ends its workers in order.
-                start_new_session=True,
-            )
-    except BaseException:
-        report.close()
-        raise
-    finally:
-        os.close(write_end)
-    assert process.stdin is not None
-    process.stdin.write(orjson.dumps(settings.revealed()))
-    process.stdin.close()
-    reader = asyncio.StreamReader()
-    await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), report)
-    return process, reader
-
-
-async def _listen(worker: _Worker, reader: asyncio.StreamReader) -> None:
-    while line := await reader.readline():
-        worker.problems = orjson.loads(line)
 
 
 @contextlib.contextmanager
@@ -282,27 +191,3 @@ def _named_addresses(settings: Settings) -> Iterator[None]:
             (admin.host, admin.port, "admin.port") if is_admin else (server.host, server.port, "server.port")
         )
         raise AddressTaken(host, port, key) from error
-
-
-@contextlib.contextmanager
-def _reserved(settings: Settings) -> Iterator[int]:
-    """Hold the public address without listening, and give its port: one that is taken shows before any worker starts."""
-    host, port = settings.server.host, settings.server.port
-    if port:
-        # A socket that shares its port would be given one that another gateway shares as well.
-        _listener(host, port, shared=False).close()
-    with _listener(host, port) as reserved:
-        yield reserved.getsockname()[1]
-
-
-def _listener(host: str, port: int, *, shared: bool = True) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((host, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener

@@ -22,21 +22,27 @@ ROOMS = {
     "sdk": set(),
     "web": {"events", "ledger", "quarantine", "spool", "telemetry"},
     "sandbox": {"events", "sdk"},
+    "stores": {"ledger", "spool", "telemetry"},
+    "deadline": set(),
+    "outflow": {"events", "ledger", "quarantine", "spool", "delivery", "telemetry", "stores", "deadline"},
     "app": {
         "events",
         "ledger",
         "quarantine",
         "spool",
-        "delivery",
         "telemetry",
         "sdk",
         "web",
+        "stores",
+        "outflow",
+        "deadline",
         "cookie_key",
         "__init__",
     },
     "cookie_key": set(),
-    "server": {"app", "telemetry", "web"},
-    "demo": {"app", "server", "sandbox", "telemetry"},
+    "supervisor": {"telemetry", "web"},
+    "server": {"app", "stores", "supervisor", "telemetry"},
+    "demo": {"app", "server", "stores", "sandbox", "telemetry"},
     "doctor": {"terminal"},
     "commands": {"events", "ledger", "quarantine", "doctor", "telemetry", "settings_errors", "terminal"},
     "cli": {"server", "demo", "sdk", "commands", "telemetry", "settings_errors", "terminal", "__init__"},
@@ -48,7 +54,7 @@ ROOMS = {
     "__main__": {"cli"},
 }
 EVERYBODYS = {"settings", "settings_types"}
-AIOHTTP_ROOMS = {"web", "delivery", "sandbox", "app", "server", "demo"}
+AIOHTTP_ROOMS = {"web", "delivery", "sandbox", "app", "supervisor", "demo"}
 IMPURE = {
     "asyncio",
     "time",
