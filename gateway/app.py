@@ -1,7 +1,8 @@
 """The composition root: settings in, the running parts out, each with its lifetime.
 
-Everything is wired here and nowhere else. The parts start in the order of what they need, and stop in the reverse: first no
-new events, then the answers in flight, then the forwarder, then the stores.
+Everything is wired here, in `gateway.outflow` (what delivers) and `gateway.stores` (what is opened), and nowhere else. The parts start in the order
+of what they need, and stop in the reverse: first no new events, then the answers in flight, then the forwarder, then the stores, all within one
+deadline.
 """
 
 from __future__ import annotations
