@@ -16,21 +16,18 @@ A redirect is never followed: it would carry a visitor's event to a host that no
 from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from gateway.delivery.contract import Delivered, Retry, Undeliverable, Verdict
 
+if TYPE_CHECKING:
+    from gateway.events.model import Answer
+
 _NOT_NOW = frozenset({408, 425, 429})
 _SAYS_WHEN = frozenset({429, 503})
 _MOST_SECONDS = 10**9
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The parts of an HTTP answer that matter here; `retry_after` is the raw header."""
-
-    status: int
-    retry_after: str = ""
 
 
 class Fault(msgspec.Struct, frozen=True):

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from gateway.delivery.answers import Answer
-    from gateway.events.model import Record
+    from gateway.events.model import Answer, Record
 
 
 _CLOSED = "the client is closed"
@@ -84,14 +83,21 @@ class CollectorClient:
         """How many connections are open, idle ones included."""
         return len(self._open)
 
-    def post(self, record: Record, done: Callable[[Verdict], None]) -> None:
-        """Begin to post a record once; `done` gets the verdict on it, once and later."""
+    def post(
+        self,
+        record: Record,
+        done: Callable[[Verdict], None],
+        heard: Callable[[Answer | None], None] | None = None,
+    ) -> None:
+        """Begin to post a record once; `done` gets the verdict on it, once and later, and `heard` the answer before that."""
         if self._is_closed:
+            if heard is not None:
+                self._loop.call_soon(heard, None)
             self._loop.call_soon(done, Retry(_CLOSED))
             return
         # The loop's clock is coarse and stands still within a turn of uvloop: good for limits, not for durations.
         deadline = self._loop.time() + self._timeout
-        exchange = Exchange(self._target.render(record), done, time.perf_counter(), deadline)
+        exchange = Exchange(self._target.render(record), done, time.perf_counter(), deadline, heard)
         if self._turns:
             self._turns -= 1
             self._begin(exchange)
@@ -162,6 +168,8 @@ class CollectorClient:
         self._tell(exchange, result)
 
     def _tell(self, exchange: Exchange, result: Answer | Fault) -> None:
+        if exchange.heard is not None:
+            exchange.heard(None if isinstance(result, Fault) else result)
         if isinstance(result, Fault):
             exchange.done(Retry(result.cause))
         else:

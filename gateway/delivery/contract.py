@@ -15,7 +15,7 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.events.model import Record
+    from gateway.events.model import Answer, Record
     from gateway.events.outcome import Reason
 
 
@@ -53,17 +53,48 @@ BreakerState = Literal["closed", "open", "half_open"]
 class Sink(Protocol):
     """Where records go."""
 
-    def post(self, record: Record, done: Callable[[Verdict], None]) -> None:
+    def post(
+        self,
+        record: Record,
+        done: Callable[[Verdict], None],
+        heard: Callable[[Answer | None], None] | None = None,
+    ) -> None:
         """Begin to send a record once; `done` gets the verdict, once, and never before this call has returned.
 
-        `done` must not raise. It may post the next record.
+        `heard`, when given, gets the collector's whole answer right before that, whatever its status, or `None` when none came.
+        Neither may raise. `done` may post the next record.
         """
 
     def abandon(self) -> None:
-        """Break off what is under way: its `done` is never called, and it may or may not have reached the collector."""
+        """Break off what is under way: its `done` and `heard` are never called, and it may or may not have reached the collector."""
 
     async def close(self) -> None:
         """Let go of every connection."""
+
+
+class AnswerDesk(Protocol):
+    """Where clients wait for the collector's own answer to the event that they have sent (`collector.mode = "relay"`).
+
+    A desk is asked and told; it holds nothing up. What always holds: whoever waits there waits no longer than the budget, which
+    the desk itself keeps, so a forwarder that never says a word costs time but breaks nothing.
+    """
+
+    def wants(self, record: Record) -> bool:
+        """Tell whether somebody still waits for the answer to this record. Must be quick and must not raise.
+
+        Asked as a record is sent (then its whole answer is kept), and before a `None` that the record's wait will be in vain.
+        """
+
+    def answered(self, record: Record, position: int, answer: Answer | None) -> None:
+        """Take what the collector said to a record, whatever its status. Must be quick and must not raise.
+
+        `None`: no answer will come soon, so whoever waits should not. Said at once when an attempt got no answer (no connection, a
+        time limit, an answer that broke off); when the record can't be sent now, because the breaker is open or an earlier
+        event of the same UID waits for another attempt; and when it will not be sent at all (erased, expired). The record itself
+        goes its way as ever and may be delivered later; nobody is told of that.
+        `position` is the record's in the spool that it was read from. What is said of a record for which nobody waits (any
+        more) means nothing: it may be said late, twice, or not at all.
+        """
 
 
 class DeadLetters(Protocol):

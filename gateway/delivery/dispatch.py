@@ -16,7 +16,7 @@ from gateway.events.outcome import Reason
 if TYPE_CHECKING:
     import asyncio
     import random
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from gateway.delivery.contract import BreakerState, DeliveryObserver, Retry
     from gateway.delivery.erasures import Erasures
@@ -71,6 +71,16 @@ class Dispatch:
     def sendable(self) -> int:
         """How many records wait for nothing but their turn: none while the gate is closed."""
         return 0 if self._is_gated else len(self._ready)
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether the collector is not sent to at this moment."""
+        return self._is_gated
+
+    @property
+    def ready(self) -> Iterable[Parcel]:
+        """What may be sent as soon as the gate lets it."""
+        return self._ready
 
     def close(self) -> None:
         """Stop every timer; what is queued stays where it is."""

@@ -11,8 +11,8 @@ What always holds:
   before the dead letters get a record: one of an erased UID ends there. Only an attempt that is under way may still arrive.
 - **The same event.** A record goes out with the same bytes each time. Its `request_id` lets the CDP recognise a repetition.
 - **Bounded.** At most `concurrency` sends, at most `window` records in memory, shared out evenly between the spools.
-- **Out of the way.** While the breaker is open nothing is sent but one probe after another. Nothing here is awaited by a
-  client's request: the answers to the site are the same whether the collector is up or down.
+- **Out of the way.** While the breaker is open nothing is sent but one probe after another. Where clients wait for the collector's
+  own answer, they wait at a desk of theirs, which is told what comes and, at once, when nothing will: nobody waits for a delivery.
 
 Who blocks whom
     A record that waits for its next attempt blocks its own user's later records and takes its place in the window; other
@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.delivery.awaited import Awaited
 from gateway.delivery.contract import Delivered, Retry, Verdict
 from gateway.delivery.dispatch import Dispatch
 from gateway.delivery.erasures import Erasures
@@ -55,7 +56,7 @@ from gateway.events.packing import unpack
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from gateway.delivery.contract import BreakerState, DeadLetters, DeliveryObserver, Sink
+    from gateway.delivery.contract import AnswerDesk, BreakerState, DeadLetters, DeliveryObserver, Sink
     from gateway.spool.contract import Entry, Outlet
 
 
@@ -78,11 +79,13 @@ class Forwarder:
         give_way_after: int = 16,
         clock: Callable[[], float] = time.time,
         rng: random.Random | None = None,
+        answers: AnswerDesk | None = None,
     ) -> None:
         """Take the parts, in the loop that will run them; nothing runs before `start`.
 
         `is_erased(portal_id, uid)` tells, at once, how it is at this moment; when it raises, the record is treated as anybody's.
-        `clock` gives Unix time in seconds and is compared with `accepted_ms`; waits are measured in the loop's time.
+        `clock` gives Unix time in seconds and is compared with `accepted_ms`; waits are measured in the loop's time. `answers` is
+        where clients wait for what the collector says.
         """
         self._loop = asyncio.get_running_loop()
         self._sources = [Source(spool, max(1, window // len(spools)), 4 * concurrency) for spool in spools]
@@ -95,6 +98,7 @@ class Forwarder:
         self._give_way_after = give_way_after
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._lanes = Lanes()
+        self._awaited = Awaited(answers, self._report) if answers is not None else None
         self._erasures = Erasures(is_erased, self._report, self._loop.time)
         self._dispatch = Dispatch(
             self._loop,
@@ -186,6 +190,8 @@ class Forwarder:
         head = self._lanes.join(record, source, entry.position)
         if head is not None:
             self._dispatch.offer(head)
+        if self._awaited is not None and (self._dispatch.is_gated or self._lanes.is_held_up(record)):
+            self._awaited.give_up_one(record, entry.position)
 
     def _wake(self) -> None:
         if self._free and self._pumping is None:
@@ -221,7 +227,10 @@ class Forwarder:
         if parcel.attempts == 1:
             parcel.deliveries_seen = self._deliveries
         try:
-            self._sink.post(parcel.record, partial(self._sent, parcel))
+            if self._awaited is None:
+                self._sink.post(parcel.record, partial(self._sent, parcel))
+            else:
+                self._awaited.post(self._sink, parcel, partial(self._sent, parcel))
         except Exception as error:  # noqa: BLE001 - a sink's fault is a failed attempt
             self._report("a sink raised instead of reporting", error)
             self._loop.call_soon(self._sent, parcel, Retry(f"the sink raised {type(error).__name__}"))
@@ -246,7 +255,14 @@ class Forwarder:
         self._freed()
 
     def _refused(self, parcel: Parcel, verdict: Retry) -> None:
+        was_gated = self._dispatch.is_gated
         self._dispatch.refused(parcel, verdict, self._deliveries)
+        parcel.lane.is_held_up = True
+        if self._awaited is not None:
+            if parcel.attempts == 1:
+                self._awaited.give_up((parcel, *(parcel.lane.waiting or ())))
+            if self._dispatch.is_gated and not was_gated:
+                self._awaited.give_up(self._dispatch.ready)
         is_in_the_way = parcel.lane.refusals >= self._give_way_after and parcel.source.is_stuck
         if is_in_the_way and self._breaker.state == "closed":
             detail = f"gave way to other users' events after {parcel.attempts} attempts: {verdict.cause}"
@@ -259,6 +275,8 @@ class Forwarder:
 
     def _forget(self, parcel: Parcel) -> None:
         parcel.lane.is_erased = True
+        if self._awaited is not None:
+            self._awaited.give_up((parcel,))
         self._settle(parcel)
         try:
             self._observer.erased(parcel.record, parcel.attempts)
@@ -266,6 +284,8 @@ class Forwarder:
             self._report("a delivery met a fault", error)
 
     def _bury(self, parcel: Parcel, reason: Reason, detail: str) -> None:
+        if self._awaited is not None:
+            self._awaited.give_up((parcel,))
         task = self._loop.create_task(self._put(parcel, reason, detail))
         self._burials.add(task)
         task.add_done_callback(self._buried)

@@ -5,7 +5,8 @@ A server says the same few heads over and over; only the body changes, and the `
 - the parser alone says what a head means; here is only remembered what it said of the very same bytes;
 - a head is learnt only from a message that came in one piece, was whole, ended with that piece, and left its connection
   open: then the head alone has told the length of the body, and the same head before a body of that length is the same
-  answer. Chunked, interim and cut messages, and those with bytes behind them, never meet this.
+  answer. Chunked, interim and cut messages, and those with bytes behind them, never meet this;
+- what is remembered is status and `Retry-After`: an answer that somebody waits for is always parsed, and never learnt.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from gateway.delivery.answers import Answer
+    from gateway.events.model import Answer
 
 _END = b"\r\n\r\n"
 _MOST_HEADS = 64

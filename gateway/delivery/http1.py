@@ -7,7 +7,9 @@ Written on `asyncio.Protocol` and httptools because a general client costs ten t
 - an answer is one only when it is whole: a body that breaks off is a fault, however good its status looked;
 - whatever comes unasked (bytes on an idle connection, more than the answer) spoils the connection: it is not used again,
   so no answer can ever be taken for that of another record;
-- head and body are bounded: a longer head is a fault, of a longer body the rest is not waited for.
+- head and body are bounded: a longer head is a fault, of a longer body the rest is not waited for;
+- headers and body are let go as they come, but for an exchange that wants to hear them: and then they are those of the final
+  answer, never of an interim one or of a trailer.
 """
 
 from __future__ import annotations
@@ -20,23 +22,29 @@ from typing import TYPE_CHECKING, cast
 import httptools
 import msgspec
 
-from gateway.delivery.answers import Answer, Fault
+from gateway.delivery.answers import Fault
 from gateway.delivery.contract import Verdict
+from gateway.events.model import Answer
 
 if TYPE_CHECKING:
     from gateway.delivery.heads import KnownHeads
 
 MAX_HEAD_BYTES = 16_384
 MAX_BODY_BYTES = 65_536
+MAX_KEPT_BYTES = 262_144
 
 
 class Exchange(msgspec.Struct, eq=False):
-    """A request, and who waits for its verdict; `deadline` is in the loop's time, `start` a `perf_counter`, in seconds."""
+    """A request, and who waits for its verdict; `deadline` is in the loop's time, `start` a `perf_counter`, in seconds.
+
+    With `heard`, which gets the answer, its headers and body are kept.
+    """
 
     request: bytes
     done: Callable[[Verdict], None]
     start: float
     deadline: float
+    heard: Callable[[Answer | None], None] | None = None
 
 
 class Connection(asyncio.Protocol):
@@ -47,14 +55,17 @@ class Connection(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_body",
         "_body_bytes",
         "_exchange",
         "_finished",
         "_head_bytes",
         "_head_done",
+        "_headers",
         "_heads",
         "_heard",
         "_is_whole",
+        "_keeps",
         "_keeps_alive",
         "_lost",
         "_parser",
@@ -65,9 +76,11 @@ class Connection(asyncio.Protocol):
         "_uses",
         "idle_since",
     )
+    _body: bytearray
     _body_bytes: int
     _head_bytes: int
     _head_done: bool
+    _headers: list[tuple[str, str]]
     _is_whole: bool
     _retry_after: str
     _sized: bool
@@ -88,6 +101,7 @@ class Connection(asyncio.Protocol):
         self._uses = 0
         self._keeps_alive = True
         self._heard = False
+        self._keeps = False
         self.idle_since = 0.0
         self._clear()
 
@@ -108,6 +122,7 @@ class Connection(asyncio.Protocol):
 
     def begin(self, exchange: Exchange) -> None:
         """Send a request; `finished` will be told its answer, or what went wrong."""
+        self._keeps = exchange.heard is not None
         self._clear()
         self._heard = False
         self._uses += 1
@@ -146,7 +161,7 @@ class Connection(asyncio.Protocol):
         is_first = not self._heard
         if is_first:
             self._heard = True
-            known = self._heads.answer(data)
+            known = None if self._keeps else self._heads.answer(data)
             if known is not None:
                 # The parser stays where it is: between two messages.
                 self._settle(known)
@@ -159,15 +174,15 @@ class Connection(asyncio.Protocol):
                 self.abort(f"not an HTTP answer: {type(error).__name__}")
                 return
         if self._is_whole:
-            answer = Answer(self._status, self._retry_after)
-            if is_first and self._keeps_alive:
+            answer = self._answer()
+            if is_first and self._keeps_alive and not self._keeps:
                 self._heads.learn(data, self._body_bytes, answer)
             self._settle(answer)
         elif self._head_bytes > MAX_HEAD_BYTES:
             self.abort("the answer's head is too long")
-        elif self._body_bytes > MAX_BODY_BYTES:
+        elif self._body_bytes > (MAX_KEPT_BYTES if self._keeps else MAX_BODY_BYTES):
             self._keeps_alive = False
-            self._settle(Answer(self._status, self._retry_after))
+            self._settle(self._answer())
         elif not self._head_done:
             # A header that does not end is not seen by the parser's callbacks: count what was fed.
             self._head_bytes += len(data)
@@ -178,7 +193,7 @@ class Connection(asyncio.Protocol):
         """The end of the stream ends a body that has no other end (RFC 9112, section 6.3); the transport closes itself."""
         self._keeps_alive = False
         if self._exchange is not None and self._head_done and not self._sized:
-            self._settle(Answer(self._status, self._retry_after))
+            self._settle(self._answer())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Settle what was under way: nobody will answer any more."""
@@ -198,9 +213,11 @@ class Connection(asyncio.Protocol):
             self._keeps_alive = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Keep the few headers that matter."""
+        """Keep the few headers that matter, or all that somebody waits for."""
         if self._is_whole:
             return
+        if self._keeps and not self._head_done:
+            self._headers.append((name.decode("latin-1").lower(), value.decode("latin-1")))
         size = len(name)
         self._head_bytes += size + len(value)
         if size == 14 or size == 17:  # noqa: PLR1714 - runs for each header; a tuple would cost more
@@ -216,8 +233,10 @@ class Connection(asyncio.Protocol):
             self._head_done = True
 
     def on_body(self, body: bytes) -> None:
-        """Count the body and let it go."""
+        """Count the body, and let it go where nobody waits for it."""
         self._body_bytes += len(body)
+        if self._keeps and not self._is_whole and self._body_bytes <= MAX_KEPT_BYTES:
+            self._body += body
 
     def on_message_complete(self) -> None:
         """The answer is whole, unless it was an interim one (1xx), which another follows."""
@@ -240,6 +259,14 @@ class Connection(asyncio.Protocol):
         self._sized = False
         self._body_bytes = 0
         self._is_whole = False
+        if self._keeps:
+            self._headers = []
+            self._body = bytearray()
+
+    def _answer(self) -> Answer:
+        if self._keeps and self._body_bytes <= MAX_KEPT_BYTES:
+            return Answer(self._status, self._retry_after, tuple(self._headers), bytes(self._body))
+        return Answer(self._status, self._retry_after)
 
     def _settle(self, result: Answer | Fault) -> None:
         exchange = self._exchange

@@ -85,12 +85,13 @@ class Lane(msgspec.Struct, eq=False):
     """One user's line.
 
     `refusals`: how often in a row its head was refused while other users' records were delivered. `is_erased`: a record of it ended because
-    the user was erased, so the others end alike.
+    the user was erased, so the others end alike. `is_held_up`: its head was refused and is to be tried again.
     """
 
     key: tuple[str, str] | None
     refusals: int = 0
     is_erased: bool = False
+    is_held_up: bool = False
     waiting: deque[Parcel] | None = None
 
 
@@ -136,10 +137,16 @@ class Lanes:
         lane.waiting.append(parcel)
         return None
 
+    def is_held_up(self, record: Record) -> bool:
+        """Tell whether a user's records wait for one before them that was refused."""
+        lane = self._lanes.get((record.portal_id, record.uid or record.event_id))
+        return lane is not None and lane.is_held_up
+
     def leave(self, parcel: Parcel) -> Parcel | None:
         """Take the head out of its lane; gives the one that is head now, if any."""
         lane = parcel.lane
         if lane.waiting:
+            lane.is_held_up = False
             return lane.waiting.popleft()
         if lane.key is not None:
             del self._lanes[lane.key]

@@ -1,6 +1,6 @@
 """The collector's address, and how a record becomes the bytes of a request to it.
 
-What is the same for every record is made once. What comes from a visitor (the query, the user agent, the address) is made
+What is the same for every record is made once. What comes from a visitor (the query, the user agent, the address, cookies) is made
 harmless on its way into the head: no byte of it can end a line, so no event can smuggle a header or a second request.
 """
 
@@ -67,15 +67,18 @@ class Target(NamedTuple):
     def render(self, record: Record) -> bytes:
         """Give the bytes of a record's request, head and body.
 
-        The visitor's user agent and address go along where the record has them: the collector derives device and place
-        from them, as it would had the browser come by itself.
+        The visitor's user agent, address and cookies go along where the record has them: the collector derives device and place
+        from them, and knows its own cookies again, as it would had the browser come by itself.
         """
         agent = record.user_agent and _agent_line(record.user_agent)
         address = record.client_ip
         if address:
             address = f"X-Forwarded-For: {_harmless(address)}\r\n"
+        cookie = record.cookie
+        if cookie:
+            cookie = f"Cookie: {_harmless(cookie)}\r\n"
         head = (
-            f"{self.start}{_harmless_query(record.query)}{self.constant}{agent}{address}"
+            f"{self.start}{_harmless_query(record.query)}{self.constant}{agent}{address}{cookie}"
             f"Content-Length: {len(record.body)}\r\n\r\n"
         )
         try:

@@ -208,6 +208,19 @@ class QuarantineEntry(msgspec.Struct, frozen=True, kw_only=True):
     record: Record
 
 
+class Answer(msgspec.Struct, frozen=True, array_like=True):
+    """The collector's answer to one record; `retry_after` is the raw header.
+
+    `headers`, in order and with lower-case names, and `body` are there only where somebody waits for them, and only when they
+    stayed within the bounds: both empty says that nothing was kept, or that there was nothing.
+    """
+
+    status: int
+    retry_after: str = ""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
 class Reply(msgspec.Struct, frozen=True):
     """An HTTP answer as plain values: status, headers in order, body."""
 

@@ -7,9 +7,10 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gateway.delivery.answers import Answer, Fault
+from gateway.delivery.answers import Fault
 from gateway.delivery.heads import KnownHeads
 from gateway.delivery.http1 import Connection, Exchange
+from gateway.events.model import Answer
 
 
 class Wire:
@@ -54,10 +55,10 @@ class Line:
         self.connection = Connection(lambda _, __, result: self.results.append(result), lambda _: None, heads)
         self.connection.connection_made(Wire())
 
-    def exchange(self, pieces: list[bytes]) -> tuple[Answer | Fault | None, bool]:
+    def exchange(self, pieces: list[bytes], heard=None) -> tuple[Answer | Fault | None, bool]:
         """Give the result of one exchange, if there is one, and whether the connection is kept."""
         self.results.clear()
-        self.connection.begin(Exchange(b"POST / HTTP/1.1\r\n\r\n", lambda _: None, 0.0, 1.0))
+        self.connection.begin(Exchange(b"POST / HTTP/1.1\r\n\r\n", lambda _: None, 0.0, 1.0, heard))
         for piece in pieces:
             self.connection.data_received(piece)
         assert len(self.results) <= 1
@@ -78,6 +79,17 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 def test_an_answer_is_the_same_however_it_is_cut(answer, places):
     """Any cutting of the bytes gives the same answer, and the same view of whether the connection is kept."""
     assert exchanged(cut(answer, places)) == ANSWERS[answer]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(sorted(ANSWERS)), st.lists(st.integers(0, 1000), max_size=30))
+def test_a_kept_answer_is_the_same_however_it_is_cut(answer, places):
+    """With its headers and its body, and with the same meaning as one that is let go."""
+    whole, is_kept = Line(KnownHeads()).exchange([answer], heard=lambda _: None)
+    assert Line(KnownHeads()).exchange(cut(answer, places), heard=lambda _: None) == (whole, is_kept)
+    assert isinstance(whole, Answer)
+    assert (Answer(whole.status, whole.retry_after), is_kept) == ANSWERS[answer]
+    assert answer.endswith((whole.body, b"\r\nabc\r\n0\r\n\r\n"))
 
 
 @settings(max_examples=200, deadline=None)

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from gateway.delivery.contract import Delivered
+from gateway.delivery.contract import Delivered, Retry
 from gateway.delivery.forwarder import Forwarder
-from gateway.events.model import Record
+from gateway.events.model import Answer, Record
 from gateway.spool.contract import Entry
 
 if TYPE_CHECKING:
@@ -136,7 +136,10 @@ class FakeSpool:
 
 
 class FakeSink:
-    """A sink that does what `behave(record, attempt)` says: so many seconds, then a verdict. Notes every send."""
+    """A sink that does what `behave(record, attempt)` says: so many seconds, then a verdict. Notes every send.
+
+    Whose answer is awaited hears one with the verdict's status and the record's id, or nothing where that is a `Retry`.
+    """
 
     def __init__(self, behave: Callable[[Record, int], tuple[float, Verdict]] | None = None) -> None:
         self._behave = behave or (lambda _record, _attempt: (0.01, Delivered(200, 10.0)))
@@ -146,20 +149,34 @@ class FakeSink:
         self.delivered: list[Record] = []
         self.most_at_once = 0
 
-    def post(self, record: Record, done: Callable[[Verdict], None]) -> None:
+    def post(
+        self,
+        record: Record,
+        done: Callable[[Verdict], None],
+        heard: Callable[[Answer | None], None] | None = None,
+    ) -> None:
         loop = asyncio.get_running_loop()
         user = (record.portal_id, record.uid)
         assert user not in self._under_way, f"two records of {user} are under way together"
         self.attempts[record.event_id] += 1
         self.sent.append((loop.time(), record))
         seconds, verdict = self._behave(record, self.attempts[record.event_id])
-        self._under_way[user] = loop.call_later(seconds, self._end, user, record, verdict, done)
+        self._under_way[user] = loop.call_later(seconds, self._end, user, record, verdict, done, heard)
         self.most_at_once = max(self.most_at_once, len(self._under_way))
 
     def _end(
-        self, user: tuple[str, str], record: Record, verdict: Verdict, done: Callable[[Verdict], None]
+        self,
+        user: tuple[str, str],
+        record: Record,
+        verdict: Verdict,
+        done: Callable[[Verdict], None],
+        heard: Callable[[Answer | None], None] | None,
     ) -> None:
         del self._under_way[user]
+        if heard is not None:
+            heard(
+                None if isinstance(verdict, Retry) else Answer(verdict.status, body=record.event_id.encode())
+            )
         if isinstance(verdict, Delivered):
             self.delivered.append(record)
         done(verdict)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from gateway.delivery.answers import Answer, judge, retry_after_seconds
+from gateway.delivery.answers import judge, retry_after_seconds
 from gateway.delivery.contract import Delivered, Retry, Undeliverable
+from gateway.events.model import Answer
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 299])

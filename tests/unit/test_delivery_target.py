@@ -118,3 +118,11 @@ def test_only_what_could_break_a_query_is_percent_encoded():
         expected = character if is_kept else "".join(f"%{byte:02X}" for byte in character.encode())
         request = target.render(msgspec.structs.replace(RECORD, query=f"q={character}"))
         assert f"POST /e?q={expected} HTTP/1.1".encode() == head_of(request)[0]
+
+
+def test_the_visitors_cookies_go_along_where_the_record_has_them():
+    """As one line, in which nothing can begin another."""
+    request = Target.of("http://c.example").render(
+        msgspec.structs.replace(RECORD, cookie="a=1; b=2\r\nEvil: x")
+    )
+    assert b"Cookie: a=1; b=2 Evil: x" in head_of(request)
