@@ -18,7 +18,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -41,11 +40,12 @@ from gateway.settings_types import (
     Host,
     HttpUrl,
     IdText,
-    Key,
+    Keys,
     Network,
     NormName,
     Origin,
     Port,
+    RelayBudget,
     host_name,
     http_url,
 )
@@ -59,14 +59,6 @@ _PLACEHOLDERS = (
     "0", "-1", "undefined", "null", "none", "nil", "true", "false", "unknown", "anonymous", "guest", "n/a",
     "[object Object]", "NaN", "not_authenticated", "00000000-0000-0000-0000-000000000000",
 )  # fmt: skip
-
-
-def _each_id_once(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    ids = [key.get_secret_value().partition(":")[0] for key in keys]
-    if len(set(ids)) != len(ids):
-        msg = "each key needs an id of its own"
-        raise ValueError(msg)
-    return keys
 
 
 class Section(BaseModel):
@@ -107,6 +99,9 @@ class Collector(Section):
     retry_base_seconds: float = Field(default=0.5, gt=0, le=60)
     retry_cap_seconds: float = Field(default=30.0, gt=0, le=3_600)
     max_age_hours: float = Field(default=168.0, gt=0)
+    mode: Literal["async", "relay"] = "async"
+    relay_budget_ms: RelayBudget = 300
+    relay_cookies: tuple[CookieName, ...] = Field(default=(), max_length=32)
 
 
 class Spool(Section):
@@ -128,7 +123,7 @@ class Identity(Section):
     # Before `derive_cid_from`, whose check needs it.
     fields: dict[str, FieldPolicy] = Field(default_factory=dict)
     # Before the hashes that need them.
-    hash_keys: tuple[Key, ...] = ()
+    hash_keys: Keys = ()
     cid_hash: HashName = "md5"
     field_hash: Literal["sha256", "hmac-sha256"] = "sha256"
     norms: dict[str, tuple[NormName, ...]] = Field(default_factory=dict)
@@ -155,11 +150,6 @@ class Identity(Section):
     def _with_defaults(cls, value: dict[str, FieldPolicy]) -> dict[str, FieldPolicy]:
         return {"email": "hash", "phone": "hash", **value}
 
-    @field_validator("hash_keys")
-    @classmethod
-    def _ids_once(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        return _each_id_once(value)
-
     @field_validator("cid_hash", "field_hash")
     @classmethod
     def _has_key(cls, value: str, info: ValidationInfo) -> str:
@@ -185,12 +175,7 @@ class Cookies(Section):
     same_site: Literal["lax", "strict", "none"] = "lax"
     lifetime_days: int = Field(default=400, ge=0, le=400)
     renew_hours: float = Field(default=24.0, ge=0, le=24 * 400)
-    keys: tuple[Key, ...] = ()
-
-    @field_validator("keys")
-    @classmethod
-    def _ids_once(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        return _each_id_once(value)
+    keys: Keys = ()
 
     @field_validator("twin_name", "ppid_name")
     @classmethod
@@ -253,13 +238,24 @@ class Settings(BaseSettings):
     spool: Spool = Spool()
     ledger: Ledger = Ledger()
     identity: Identity = Identity()
-    cookies: Cookies = Cookies()
+    # Also the default one must not be among the cookies that are relayed.
+    cookies: Cookies = Field(default=Cookies(), validate_default=True)
     logging: Logging = Logging()
     properties: tuple[Property, ...] = ()
 
     def revealed(self) -> dict[str, Any]:
         """Give everything as JSON values, secrets too: for the gateway's own processes, never for people."""
         return self.model_dump(mode="json", context={"reveal": True})
+
+    @field_validator("cookies")
+    @classmethod
+    def _not_relayed(cls, value: Cookies, info: ValidationInfo) -> Cookies:
+        collector = info.data.get("collector")
+        relayed = set(collector.relay_cookies) if isinstance(collector, Collector) else set()
+        for name in sorted(relayed & {value.name, value.twin_name, value.ppid_name} - {""}):
+            msg = f"{name} is the gateway's own cookie, not the collector's: take it out of collector.relay_cookies"
+            raise ValueError(msg)
+        return value
 
     @field_validator("properties")
     @classmethod

@@ -8,7 +8,15 @@ from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import idna
-from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, SerializationInfo
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    SerializationInfo,
+    ValidationInfo,
+)
 
 HashName = Literal["md5", "sha256", "hmac-sha256"]
 FieldPolicy = Literal["hash", "hash_and_pass", "pass", "drop"]
@@ -110,5 +118,28 @@ Key = Annotated[
     SecretStr, AfterValidator(_secret_key), PlainSerializer(_shown, return_type=str, when_used="json")
 ]
 """A named secret, `id:key`. Shown as dots everywhere but where `context={"reveal": True}` asks for it."""
+
+
+def _each_id_once(keys: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    ids = [key.get_secret_value().partition(":")[0] for key in keys]
+    if len(set(ids)) != len(ids):
+        msg = "each key needs an id of its own"
+        raise ValueError(msg)
+    return keys
+
+
+def _within_an_attempt(value: int, info: ValidationInfo) -> int:
+    longest_ms = int(info.data.get("timeout_seconds", 300) * 1_000)
+    if value > longest_ms:
+        msg = f"an attempt is over after collector.timeout_seconds: write at most {longest_ms}, or raise that"
+        raise ValueError(msg)
+    return value
+
+
+Keys = Annotated[tuple[Key, ...], AfterValidator(_each_id_once)]
+"""Named secrets, each id once."""
+
+RelayBudget = Annotated[int, Field(ge=10, le=10_000), AfterValidator(_within_an_attempt)]
+"""Milliseconds that a client may wait for the collector; no longer than an attempt, whose `timeout_seconds` stand before it."""
 
 CookieName = Annotated[str, AfterValidator(_cookie_name)]

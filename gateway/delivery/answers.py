@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.delivery.contract import Delivered, Retry, Undeliverable, Verdict
+from gateway.events.relay import NOT_NOW
 
 if TYPE_CHECKING:
     from gateway.events.model import Answer
 
-_NOT_NOW = frozenset({408, 425, 429})
 _SAYS_WHEN = frozenset({429, 503})
 _MOST_SECONDS = 10**9
 
@@ -45,7 +45,7 @@ def judge(answer: Answer, duration_ms: float, now: float) -> Verdict:
     status = answer.status
     if 200 <= status < 300:
         return Delivered(status, duration_ms)
-    if status in _NOT_NOW or status >= 500:
+    if status in NOT_NOW or status >= 500:
         wait = retry_after_seconds(answer.retry_after, now) if status in _SAYS_WHEN else None
         return Retry(f"status {status}", wait)
     if status < 400:

@@ -72,7 +72,9 @@ class UidCookie:
         self._usable = usable
         self._signer = TwinSigner(keyring) if policy.twin_name and len(keyring) else None
         self._plain_name, self._twin_name, self._ppid_name = policy.name, policy.twin_name, policy.ppid_name
+        self.names = frozenset({policy.name, policy.twin_name, policy.ppid_name})
         lifetime_s = policy.lifetime_days * _SECONDS_A_DAY
+        self._longest_s = lifetime_s
         self._max_age = f"; Max-Age={lifetime_s}" if lifetime_s else ""
         self._flags = f"{'; Secure' if policy.secure else ''}; SameSite={_SAME_SITE[policy.same_site]}"
         # A cookie that dies before it is renewed would be a new visitor a day.
@@ -123,6 +125,23 @@ class UidCookie:
         if self._ppid_name:
             found.append(self._header(self._ppid_name, ppid(uid), where))
         return tuple(found)
+
+    def lend(
+        self, name: str, value: str, host: str, site: str, *, lifetime_s: int | None, is_hidden: bool
+    ) -> tuple[str, str]:
+        """Give the `Set-Cookie` header of another's cookie, with the attributes of this site's own.
+
+        It lives for `lifetime_s` (`None`: until the browser is closed; 0: it ends), but no longer than the UID does. `name` and `value` are as
+        they may stand in a header.
+        """
+        max_age = ""
+        if lifetime_s is not None and (self._longest_s or not lifetime_s):
+            max_age = f"; Max-Age={min(lifetime_s, self._longest_s)}"
+        where = self._domain(host, site, self._wanted_domain) if len(host) <= _MAX_HOST else ""
+        if name.lower().startswith("__host-"):
+            where = ""
+        hidden = "; HttpOnly" if is_hidden else ""
+        return "Set-Cookie", f"{name}={value}; Path=/{max_age}{where}{self._flags}{hidden}"
 
     def _read_twin(self, cookie_header: str, site: str, now_s: float) -> Twin:
         """Give the newest valid twin, else what the first one is."""

@@ -58,7 +58,7 @@ class Scope(msgspec.Struct, frozen=True):
     """What a query string means for every event that comes with it, worked out once.
 
     `problem` is why none of them can be taken; `before_id` and `behind_id` stand around the request id in the collector's
-    query string.
+    query string, `asked_before_id` instead of the first where the collector's own answer is to go out.
     """
 
     envelope: Envelope
@@ -66,6 +66,7 @@ class Scope(msgspec.Struct, frozen=True):
     problem: Rejection | None
     before_id: str
     behind_id: str
+    asked_before_id: str = ""
 
 
 class Prepared(msgspec.Struct, frozen=True):

@@ -22,6 +22,7 @@ from gateway.events.model import QuarantineEntry, Record
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.places import attach, replace_uid
 from gateway.events.ppid import PpidDesk
+from gateway.events.relay import RelayPolicy, asked_format
 from gateway.events.screening import Properties, envelope_problem, is_foreign
 from gateway.events.shapes import Shapes
 from gateway.events.uids import Uids
@@ -57,6 +58,8 @@ class Pipeline:
         keyring = Keyring([key.get_secret_value() for key in settings.cookies.keys])
         self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
         self._cookie_answers = CookieAnswers(self._cookie, self._uids.usable)
+        is_relay, names = settings.collector.mode == "relay", settings.collector.relay_cookies
+        self.relay = RelayPolicy(names, self._cookie) if is_relay else None
         self._conflicts = conflicts.Conflicts(keyring)
         self.resolve = self._conflicts.resolve
         self.ppid = PpidDesk(self._properties, self._cookie).answer
@@ -147,7 +150,11 @@ class Pipeline:
         owner = self._properties.find(envelope.portal_id, envelope.prop_id)
         carried = self._identities.protect_parameters(envelope.carried)
         before_id, behind_id = wire.query_parts(envelope, carried)
-        return Scope(envelope, owner, envelope_problem(envelope, owner), before_id, behind_id)
+        asked = before_id
+        if self.relay is not None:
+            kind, format_ = envelope.response_type, asked_format(envelope.format)
+            asked, _ = wire.query_parts(envelope, {}, kind, format_)
+        return Scope(envelope, owner, envelope_problem(envelope, owner), before_id, behind_id, asked)
 
     def _prepared(
         self, request: Request, stamp: Stamp, scope: Scope, decoded: wire.Decoded, *, may_hold: bool
@@ -224,7 +231,8 @@ class Pipeline:
         record = None
         if outcome is not Outcome.MALFORMED:
             is_nobodys = rejection.reason is Reason.IDENTITY_STRIPPED
-            record = self._record(prepared, pending, cid, binding, is_nobodys=is_nobodys)
+            relay = self.relay if outcome is Outcome.ACCEPTED else None
+            record = self._record(prepared, pending, cid, binding, relay, is_nobodys=is_nobodys)
         return Verdict(
             rejection,
             event_id=pending.event_id,
@@ -247,8 +255,16 @@ class Pipeline:
         )
 
     def _record(
-        self, prepared: Prepared, pending: Pending, cid: str, binding: Binding, *, is_nobodys: bool
+        self,
+        prepared: Prepared,
+        pending: Pending,
+        cid: str,
+        binding: Binding,
+        relay: RelayPolicy | None,
+        *,
+        is_nobodys: bool,
     ) -> Record:
+        cookie = ""
         fields, envelope, head = pending.fields, prepared.scope.envelope, prepared.request.head
         scope, uid, request_id = prepared.scope, pending.uid, pending.request_id
         if is_nobodys:
@@ -258,6 +274,8 @@ class Pipeline:
             uid, request_id = "", pending.event_id
         else:
             before_id, behind_id = scope.before_id, scope.behind_id
+            if relay is not None:
+                before_id, cookie = relay.outgoing(prepared, pending)
             if pending.came_with:
                 replace_uid(fields, pending.came_with, uid, pending.cause)
             fields["uid"] = uid
@@ -281,6 +299,7 @@ class Pipeline:
             body=orjson.dumps(fields),
             client_ip=prepared.client_ip,
             user_agent=head.user_agent,
+            cookie=cookie,
         )
 
     def _reply(self, prepared: Prepared, verdicts: list[Verdict]) -> Reply:

@@ -52,6 +52,7 @@ class Envelope(msgspec.Struct, frozen=True):
     carried: dict[str, str]
     has_new_uid: bool = False
     fields: dict[str, str] = {}
+    format: str = ""
 
 
 class Decoded(msgspec.Struct, frozen=True):
@@ -173,6 +174,7 @@ def read_envelope(query: Mapping[str, str]) -> Envelope:
         },
         has_new_uid=query.get("uid_new", "") == "1",
         fields={name: value for name, value in query.items() if name in _EVENT_TEXTS or name in _EVENT_JSON},
+        format=query.get("format", ""),
     )
 
 
@@ -232,10 +234,13 @@ def request_id_of(own: str, event_id: str, index: int) -> str:
     return own if index == 0 else f"{own}.{index}"
 
 
-def query_parts(envelope: Envelope, carried: Mapping[str, str]) -> tuple[str, str]:
+def query_parts(
+    envelope: Envelope, carried: Mapping[str, str], response_type: str = "json", format_: str = "json"
+) -> tuple[str, str]:
     """Give what stands before and behind the request id in the collector's query string.
 
-    `carried` goes on as it came. The collector is always asked for `json`, because nobody reads its answer but the forwarder.
+    `carried` goes on as it came. The collector is asked for `json`, unless somebody else than the forwarder is to read its answer.
     """
     ids = urlencode({"portal_id": envelope.portal_id, "prop_id": envelope.prop_id})
-    return f"{ids}&resp_type=json&format=json&request_id=", f"&{urlencode(carried)}" if carried else ""
+    asked = urlencode({"resp_type": response_type, "format": format_})
+    return f"{ids}&{asked}&request_id=", f"&{urlencode(carried)}" if carried else ""

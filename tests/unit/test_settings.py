@@ -208,3 +208,19 @@ def test_a_host_in_its_own_script_is_meant_as_browsers_send_it(tmp_path):
     text = PROPERTY.replace("shop.example", "bücher.example") + "redirect_hosts = ['*.bücher.example']\n"
     [loaded] = settings.load(write(tmp_path, text)).properties
     assert ("xn--bcher-kva.example", ("*.xn--bcher-kva.example",)) == (loaded.site, loaded.redirect_hosts)
+
+
+def test_a_relay_budget_fits_into_an_attempt(tmp_path):
+    """Beyond the time limit of an attempt nothing could come."""
+    text = f"[collector]\ntimeout_seconds = 0.5\nrelay_budget_ms = 501\n{PROPERTY}"
+    assert "at most 500" in problems(tmp_path, text)["collector.relay_budget_ms"].hint
+    fitting = settings.load(write(tmp_path, text.replace("501", "500"))).collector
+    assert (fitting.mode, fitting.relay_budget_ms) == ("async", 500)
+
+
+@pytest.mark.parametrize("name", ["_asm_uid", "_asm_uid_s", "mine"])
+def test_the_gateways_own_cookies_are_not_the_collectors(tmp_path, name):
+    """Identity is the ledger's business, whatever the cookies are called."""
+    own = "[cookies]\nppid_name = 'mine'\n" if name == "mine" else ""
+    found = problems(tmp_path, f"[collector]\nrelay_cookies = ['seg', '{name}']\n{own}{PROPERTY}")
+    assert f"{name} is the gateway's own cookie" in found["cookies"].hint
