@@ -38,6 +38,7 @@ from gateway.telemetry.redaction import redact
 from gateway.web.admin import build_admin
 from gateway.web.ingest import Ingest
 from gateway.web.public import PublicServer
+from gateway.web.relay import Desk
 from gateway.web.script import Script
 
 if TYPE_CHECKING:
@@ -115,17 +116,24 @@ async def running_gateway(
         ledger, quarantine = await _open_stores(settings, journal, stack)
         numbers = [worker, *(left_behind(settings) if settings.server.workers == 1 else ())]
         spools = await _open_spools(settings, journal, numbers, stack)
+        desk = _desk(settings)
         if settings.server.workers == 1:
             outlet: Outlet = spools[0]
             if len(spools) > 1:
                 outlet, _ = await merge_partitions(journal, spools, stack)
-            await start_delivery(settings, journal, outlet, ledger, quarantine, deadline, stack)
+            await start_delivery(settings, journal, outlet, ledger, quarantine, deadline, stack, answers=desk)
         else:
             feed = Feed(spools[0], worker, feed_path(settings))
             feed.start()
             stack.push_async_callback(lambda: feed.finish(deadline.left(_LAST_WORD)))
         ingest = Ingest(
-            pipeline, ledger, spools[0], quarantine, journal, max_body_bytes=settings.server.max_body_bytes
+            pipeline,
+            ledger,
+            spools[0],
+            quarantine,
+            journal,
+            max_body_bytes=settings.server.max_body_bytes,
+            desk=desk,
         )
         stack.push_async_callback(lambda: _drained(ingest, deadline))
         public = web.ServerRunner(
@@ -134,6 +142,7 @@ async def running_gateway(
         )
         await public.setup()
         stack.push_async_callback(public.cleanup)
+        stack.callback(ingest.hurry)
         site: web.BaseSite
         if listener is not None:
             site = web.SockSite(public, listener, backlog=1_024)
@@ -221,6 +230,12 @@ async def _open_spools(
         stack.push_async_callback(spool.close)
         spools.append(spool)
     return spools
+
+
+def _desk(settings: Settings) -> Desk | None:
+    """Give the desk for replies that wait for the collector, where there are such; the forwarder must be in the same process."""
+    is_relay = settings.collector.mode == "relay" and settings.server.workers == 1
+    return Desk(settings.collector.relay_budget_ms) if is_relay else None
 
 
 async def _drained(ingest: Ingest, deadline: Deadline) -> None:

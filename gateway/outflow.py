@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.deadline import Deadline
+    from gateway.delivery.contract import AnswerDesk
     from gateway.ledger.contract import Ledger
     from gateway.quarantine.contract import QuarantineStore
     from gateway.settings import Settings
@@ -41,8 +42,10 @@ async def start_delivery(
     quarantine: QuarantineStore,
     deadline: Deadline,
     stack: contextlib.AsyncExitStack,
+    *,
+    answers: AnswerDesk | None = None,
 ) -> Forwarder:
-    """Deliver what comes out of `outlet` until `stack` is left."""
+    """Deliver what comes out of `outlet` until `stack` is left; `answers` is where clients wait for what the collector says."""
     collector = settings.collector
     client = CollectorClient(
         collector.url,
@@ -60,6 +63,7 @@ async def start_delivery(
         concurrency=collector.connections,
         retry=RetryPolicy(base_seconds=collector.retry_base_seconds, cap_seconds=collector.retry_cap_seconds),
         max_age_seconds=collector.max_age_hours * 3_600,
+        answers=answers,
     )
     forwarder.start()
     stack.push_async_callback(lambda: forwarder.stop(deadline.left(DELIVERIES)))

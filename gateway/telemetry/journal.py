@@ -15,6 +15,7 @@ from gateway.telemetry.redaction import redact
 if TYPE_CHECKING:
     from gateway.events.decisions import Decision, Prepared, Verdict
     from gateway.events.model import Record
+    from gateway.events.relay import Relayed
     from gateway.telemetry.logging import Log
     from gateway.telemetry.metrics import Metrics
 
@@ -31,8 +32,18 @@ class Journal:
         self._metrics = metrics
         metrics.collector_up.set(1)
 
-    def decided(self, prepared: Prepared, decision: Decision, duration_ms: float) -> None:
-        """Say the fate of each event of a request, after it was kept and as its answer leaves."""
+    def decided(
+        self,
+        prepared: Prepared,
+        decision: Decision,
+        duration_ms: float,
+        relayed: Relayed | None = None,
+        relay_ms: float = 0.0,
+    ) -> None:
+        """Say the fate of each event of a request, after it was kept and as its answer leaves.
+
+        `relayed`: what came of the wait for the collector's answer, where the reply waited, and `relay_ms`: how long.
+        """
         envelope, owner = prepared.scope.envelope, prepared.scope.owner
         portal_id, prop_id = envelope.portal_id, envelope.prop_id
         if owner is None:
@@ -62,6 +73,10 @@ class Journal:
             if reason is not Reason.OK:
                 fields["field"] = redact(verdict.rejection.field)
                 fields["detail"] = verdict.rejection.detail
+            if relayed is not None:
+                self._metrics.relayed(relayed)
+                fields["relayed"] = relayed.value
+                fields["relay_ms"] = round(relay_ms, 3)
             if verdict.is_new_binding:
                 self._metrics.bindings.inc()
             if verdict.repair is not None:

@@ -20,6 +20,7 @@ from prometheus_client import (
 )
 
 from gateway.events.outcome import FATES, Reason
+from gateway.events.relay import Relayed
 from gateway.events.twin import TwinState
 
 if TYPE_CHECKING:
@@ -83,6 +84,12 @@ class Metrics:
             ["state"],
             registry=self.registry,
         )
+        relayed = Counter(
+            "tracking_gateway_relayed",
+            "Replies that were to carry the collector's own answer, by what came of it.",
+            ["result"],
+            registry=self.registry,
+        )
         self.answer_seconds = Histogram(
             "tracking_gateway_answer_seconds",
             "From the complete request to the answer, durability included.",
@@ -92,6 +99,7 @@ class Metrics:
         self._event = lru_cache(256)(events.labels)
         self._delivery = lru_cache(64)(deliveries.labels)
         self._twin = lru_cache(16)(twins.labels)
+        self._relayed = lru_cache(16)(relayed.labels)
         # Every series exists from the start, so that a rate over the first event is right.
         for reason, fate in FATES.items():
             if fate.status:
@@ -101,6 +109,8 @@ class Metrics:
                 self._twin(state)
         for result in ("delivered", "retry", "undeliverable", "expired", "erased"):
             self._delivery(result)
+        for how in Relayed:
+            self._relayed(how.value)
 
     def event(self, outcome: Outcome, reason: Reason) -> None:
         """Count one event that came in."""
@@ -110,6 +120,10 @@ class Metrics:
         """Count a request that brought a signed cookie; one that brought none is not counted."""
         if state is not TwinState.ABSENT:
             self._twin(state).inc()
+
+    def relayed(self, how: Relayed) -> None:
+        """Count one reply that was to carry the collector's answer."""
+        self._relayed(how.value).inc()
 
     def delivery(self, result: str) -> None:
         """Count one attempt or final fate of an accepted event."""

@@ -282,6 +282,8 @@ class FastConnection(RequestHandler):
         """Forget what was held; the event under way goes on, its reply is dropped."""
         self._held, self._head = b"", None
         super().connection_lost(exc)
+        if self._is_busy:
+            self._server.ingest.hung_up(self._answer)
 
 
 def encode_reply(reply: Reply, *, is_last: bool = False) -> bytes:

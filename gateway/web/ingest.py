@@ -1,7 +1,8 @@
 """An event's way through the gateway, without a transport: plain values in, a reply out.
 
 What always holds: a success answer leaves only after the event is durable, in the spool or in the quarantine; whatever breaks,
-every event that came in gets exactly one verdict, counted and logged once; no exception leaves `take`.
+every event that came in gets exactly one verdict, counted and logged once; no exception leaves `take`. With a desk, replies
+may wait there for the collector's own answer (`gateway.web.relay`); without one nothing here ever waits for the collector.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from gateway.ledger.contract import LedgerUnavailable
 from gateway.quarantine.contract import QuarantineUnavailable
 from gateway.spool.contract import SpoolUnavailable
 from gateway.telemetry.logging import describe
+from gateway.web.relay import Relay
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.quarantine.contract import QuarantineStore
     from gateway.spool.contract import Spool
     from gateway.telemetry.journal import Journal
+    from gateway.web.relay import Desk
 
 
 class Stamps:
@@ -67,6 +70,7 @@ class Ingest:
         *,
         max_body_bytes: int,
         stamp: Callable[[], Stamp] | None = None,
+        desk: Desk | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._pipeline = pipeline
@@ -76,6 +80,8 @@ class Ingest:
         self._journal = journal
         self._stamp = stamp or Stamps()
         self._tasks: set[asyncio.Task[None]] = set()
+        policy = pipeline.relay
+        self._relay = Relay(policy, desk, journal) if policy is not None and desk is not None else None
 
     async def take(self, request: Request) -> Reply:
         """Take one request to its end: its events durable or refused, counted, logged. Gives the answer."""
@@ -132,10 +138,14 @@ class Ingest:
             kept = decision if error is None else self._refuse(prepared, decision, error)
             self._answered(prepared, kept, started, answer)
 
-        self._spooled(records).add_done_callback(settled)
+        self._spooled(records, prepared, decision, started).add_done_callback(settled)
 
-    def _spooled(self, records: list[Record]) -> asyncio.Future[None]:
+    def _spooled(
+        self, records: list[Record], prepared: Prepared, decision: Decision, started: float
+    ) -> asyncio.Future[None]:
         """Append records; what is appended later, here or by another worker, has a later moment."""
+        if self._relay is not None:
+            self._relay.expect(prepared, decision, started)
         now_ns = time.time_ns()
         return self._spool.append([pack(record, now_ns) for record in records])
 
@@ -155,7 +165,7 @@ class Ingest:
                 await self._quarantine.put(entries)
                 is_held = True
             if records:
-                await self._spooled(records)
+                await self._spooled(records, prepared, decision, started)
         except Exception as error:  # noqa: BLE001 -- see `_refuse`
             decision = self._refuse(prepared, decision, error, is_held=is_held)
         self._answered(prepared, decision, started, answer)
@@ -177,8 +187,20 @@ class Ingest:
     def _answered(
         self, prepared: Prepared, decision: Decision, started: float, answer: Callable[[Reply], None]
     ) -> None:
+        if self._relay is not None and self._relay.holds(prepared, decision, started, answer):
+            return
         self._journal.decided(prepared, decision, (time.perf_counter() - started) * 1000)
         answer(decision.reply)
+
+    def hung_up(self, answer: Callable[[Reply], None]) -> None:
+        """Hear that nobody listens any more to what `answer`, given to `submit`, would say."""
+        if self._relay is not None:
+            self._relay.hung_up(answer)
+
+    def hurry(self) -> None:
+        """Let every reply leave that waits for the collector; from now on none waits."""
+        if self._relay is not None:
+            self._relay.close()
 
     async def drain(self) -> None:
         """Wait for what is under way, also for clients that have gone."""

@@ -96,19 +96,20 @@ def small_socket(buffer_bytes, *, bound=False):
 
 
 @contextlib.asynccontextmanager
-async def serving(tmp_path, *, is_fast, buffer_bytes=0):
+async def serving(tmp_path, *, is_fast, buffer_bytes=0, pipeline=None, desk=None):
     metrics = Metrics()
     log = open_log(Logging(format="json", file=str(tmp_path / f"{is_fast}.log")))
     spool = MemorySpool()
     journal = Journal(log, metrics)
     ingest = Ingest(
-        shop_pipeline(),
+        pipeline or shop_pipeline(),
         MemoryLedger(),
         spool,
         MemoryQuarantine(),
         journal,
         max_body_bytes=LIMIT,
         stamp=lambda: STAMP,
+        desk=desk,
     )
     runner = web.ServerRunner(
         PublicServer(ingest, Script(b"/* script */" * 200), is_fast=is_fast), shutdown_timeout=1

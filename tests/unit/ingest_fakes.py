@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from gateway.events.model import AuditNote, Binding, Claim, QuarantineEntry
     from gateway.events.pipeline import Pipeline
+    from gateway.web.relay import Desk
 
 LEDGER_DOWN = LedgerUnavailable("ledger.db", "disk I/O error", "look at the disk")
 SPOOL_DOWN = SpoolUnavailable("spool/000", "No space left on device", "make room")
@@ -99,7 +100,7 @@ def text_stream() -> io.TextIOWrapper:
 class Bench:
     """One ingest, and everything that it leaves behind."""
 
-    def __init__(self, pipeline: Pipeline | None = None) -> None:
+    def __init__(self, pipeline: Pipeline | None = None, desk: Desk | None = None) -> None:
         self.ledger, self.spool, self.quarantine = FailingLedger(), SlowSpool(), FailingQuarantine()
         self.metrics = Metrics()
         self._stream = text_stream()
@@ -111,6 +112,7 @@ class Bench:
             self.quarantine,
             Journal(self._log, self.metrics),
             max_body_bytes=1_048_576,
+            desk=desk,
         )
 
     def close(self) -> str:
