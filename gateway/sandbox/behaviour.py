@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_LONGEST = 4_096
+
+
 class Behaviour(msgspec.Struct, frozen=True):
     """What the collector does to events; the defaults are a healthy one.
 
@@ -32,6 +35,10 @@ class Behaviour(msgspec.Struct, frozen=True):
     """Close the connection without an answer."""
     reset_body: bool = False
     """Keep the event, send half of the answer, then reset the connection."""
+    campaign: str | None = None
+    """Have this campaign in each answer, for the page to show."""
+    set_cookies: list[str] | None = None
+    """Set these cookies with each answer: each the text of a `Set-Cookie` header."""
 
     @property
     def refusal(self) -> int | None:
@@ -57,6 +64,10 @@ def _is_integer(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
+def _is_line(value: Any) -> bool:
+    return isinstance(value, str) and value.isascii() and value.isprintable() and len(value) <= _LONGEST
+
+
 _RULES = {
     "latency_ms": _Rule(lambda value: _is_integer(value, 0, 60_000), "an integer from 0 to 60000"),
     "status": _Rule(
@@ -69,6 +80,13 @@ _RULES = {
     ),
     "down": _Rule(lambda value: isinstance(value, bool), "true or false"),
     "reset_body": _Rule(lambda value: isinstance(value, bool), "true or false"),
+    "campaign": _Rule(
+        lambda value: value is None or (isinstance(value, str) and len(value) <= _LONGEST), "a text, or null"
+    ),
+    "set_cookies": _Rule(
+        lambda value: value is None or (isinstance(value, list) and all(map(_is_line, value))),
+        "a list of texts such as seg=1; Path=/, or null",
+    ),
 }
 
 

@@ -16,6 +16,7 @@ import orjson
 from aiohttp import web
 
 from gateway.events.model import Stamp
+from gateway.sandbox.answers import success
 from gateway.sandbox.behaviour import BadBehaviour, Behaviour, parse_behaviour
 from gateway.sandbox.event_log import EventLog, ReceivedEvent, parse_query
 from gateway.sandbox.pages import asset_routes, read_asset, text_handler
@@ -44,8 +45,8 @@ def build_collector(
     It holds at most `max_events` events and `max_bytes` of their text; `clock` gives Unix time in milliseconds.
 
     ======================== ==========================================================================================
-    `GET|POST /event`,       take an event; the answer is the wire's `resp_type=json` object
-    `/stream_event`
+    `GET|POST /event`,       take an event; the answer is the wire's object, as JSON, or as `resp_type` says a script or
+    `/stream_event`          an image
     `GET /events`            the held events, newest last; `since` (an index), `limit` (alone: the newest N), `uid`
     `GET /profiles`          `{profiles, violations, customer_count, anonymous_count, unattributed, unprofiled}`;
                              `uid`, `cid`, `limit`, and `events`: how many of each, the newest
@@ -160,6 +161,7 @@ class _Collector:
             request_id=request_id,
             user_agent=request.headers.get("User-Agent", ""),
             forwarded_for=request.headers.get("X-Forwarded-For", ""),
+            cookie=request.headers.get("Cookie", ""),
         )
         answer = {
             "type": "event",
@@ -169,7 +171,9 @@ class _Collector:
             "client_id": query.get("portal_id") or text_of(fields.get("portal_id")),
             "request_id": request_id,
         }
-        return await _answer_halfway(request, answer) if behaviour.reset_body else _json(answer)
+        if behaviour.reset_body:
+            return await _answer_halfway(request, answer)
+        return success(query.get("resp_type", ""), answer, behaviour)
 
     async def show_events(self, request: web.Request) -> web.Response:
         """List the held events, newest last."""
@@ -242,12 +246,13 @@ class _Collector:
 
 
 def _event_as_json(event: ReceivedEvent) -> dict[str, Any]:
+    cookies = {"Cookie": event.cookie} if event.cookie else {}
     return {
         "index": event.index,
         "received_at": Stamp(event.received_ms, 0).received_at,
         "query": parse_query(event.query),
         "body": orjson.Fragment(event.body) if event.body else {},
-        "headers": {"User-Agent": event.user_agent, "X-Forwarded-For": event.forwarded_for},
+        "headers": {"User-Agent": event.user_agent, "X-Forwarded-For": event.forwarded_for, **cookies},
         "duplicate": event.is_duplicate,
     }
 

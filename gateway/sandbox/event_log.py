@@ -28,6 +28,7 @@ class ReceivedEvent(msgspec.Struct, frozen=True, gc=False):
     user_agent: str
     forwarded_for: str
     is_duplicate: bool
+    cookie: str = ""
 
     @property
     def event_id(self) -> str:
@@ -63,6 +64,7 @@ class EventLog:
         request_id: str,
         user_agent: str,
         forwarded_for: str,
+        cookie: str = "",
     ) -> ReceivedEvent:
         """Take one event in and give it with its index; flags it when its request id came before."""
         is_duplicate = bool(request_id) and request_id in self._seen
@@ -73,7 +75,16 @@ class EventLog:
             if len(self._seen) > self._max_request_ids:
                 del self._seen[next(iter(self._seen))]
         event = ReceivedEvent(
-            self.total, received_ms, query, body, uid, request_id, user_agent, forwarded_for, is_duplicate
+            self.total,
+            received_ms,
+            query,
+            body,
+            uid,
+            request_id,
+            user_agent,
+            forwarded_for,
+            is_duplicate,
+            cookie,
         )
         self._events.append(event)
         self._bytes += len(query) + len(body)

@@ -246,6 +246,27 @@ async def test_latency_delays_the_answer(collector):
 
 
 @pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("json", b'"campaigns":[{"id":"five"'),
+        ("javascript", b'_event_callback_data({"type":"event"'),
+        ("pixel", b"GIF89a"),
+    ],
+)
+async def test_a_campaign_and_cookies_are_in_the_answer_when_it_is_told_so(collector, kind, expected):
+    """In the type that was asked for; the cookies that came are shown."""
+    await behave(collector, campaign="five", set_cookies=["seg=1; Max-Age=60", "b=2"])
+    params, headers = {**ENVELOPE, "resp_type": kind}, {"Cookie": "seg=0"}
+    async with collector.post("/event", params=params, json={"uid": "1"}, headers=headers) as response:
+        body = await response.read()
+        assert ["seg=1; Max-Age=60", "b=2"] == response.headers.getall("Set-Cookie")
+    assert expected in body
+    assert (kind == "pixel") == (b"five" not in body)
+    [event] = await get(collector, "/events")
+    assert "seg=0" == event["headers"]["Cookie"]
+
+
+@pytest.mark.parametrize(
     ("behaviour", "field"),
     [
         ({"latency_ms": -1}, "latency_ms"),
@@ -257,6 +278,9 @@ async def test_latency_delays_the_answer(collector):
         ({"down": 1}, "down"),
         ({"reset_body": "yes"}, "reset_body"),
         ({"latency": 5}, "latency"),
+        ({"campaign": 5}, "campaign"),
+        ({"set_cookies": "a=b"}, "set_cookies"),
+        ({"set_cookies": ["a=b\r\nc: d"]}, "set_cookies"),
     ],
 )
 async def test_a_bad_behaviour_names_its_field_and_changes_nothing(collector, behaviour, field):
