@@ -173,8 +173,12 @@ def _body(kind: str, body: bytes, verdict: Verdict) -> bytes | None:
         fields = _object(body)
     except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
         return None
-    if not verdict.came_with:
+    if not verdict.came_with and "uid_replaced" not in fields:
         return body
+    # That a UID changes is the ledger's word alone.
+    fields.pop("uid_replaced", None)
+    if not verdict.came_with:
+        return msgspec.json.encode(fields)
     # What the page's script needs to take the new UID over; the collector, which was told the new one, can't know.
     for name, uid in (("au_id", verdict.uid), ("uid_replaced", verdict.came_with)):
         fields[name] = msgspec.Raw(msgspec.json.encode(uid))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from gateway.events.model import QuarantineEntry
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ class QuarantineDeadLetters:
             reason=reason,
             detail=detail,
             held_ms=now_ms,
-            record=record,
+            # Whoever reads or releases it has no use for a visitor's cookies.
+            record=msgspec.structs.replace(record, cookie="") if record.cookie else record,
         )
         await self._store.put([entry])

@@ -102,7 +102,7 @@ class Bench:
 
     def __init__(self, pipeline: Pipeline | None = None, desk: Desk | None = None) -> None:
         self.ledger, self.spool, self.quarantine = FailingLedger(), SlowSpool(), FailingQuarantine()
-        self.metrics = Metrics()
+        self.metrics, self.desk = Metrics(), desk
         self._stream = text_stream()
         self._log = open_log(Logging(format="json"), self._stream)
         self.ingest = Ingest(

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from gateway.events.model import QuarantineEntry, Record
+from gateway.events.outcome import Reason
 from gateway.quarantine.contract import QuarantineUnavailable
+from gateway.quarantine.dead_letters import QuarantineDeadLetters
 from gateway.quarantine.memory import MemoryQuarantine
 from gateway.quarantine.sqlite import open_quarantine
 
@@ -286,3 +288,11 @@ async def test_a_closed_quarantine_says_so(quarantine):
         quarantine.list(limit=1)
     with pytest.raises(QuarantineUnavailable, match="closed"):
         quarantine.count()
+
+
+async def test_a_dead_letter_keeps_no_cookies(quarantine):
+    """They went along for an answer that nobody waits for any more; the rest is as it was."""
+    record = Record("e1", "1", "2", "u", 0, "request_id=e1", b"{}", cookie="seg=1")
+    await QuarantineDeadLetters(quarantine, lambda: 0.0).put(record, Reason.TOO_OLD, "too old")
+    [kept] = quarantine.list(limit=10)
+    assert kept.record == msgspec.structs.replace(record, cookie="")

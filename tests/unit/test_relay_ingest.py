@@ -23,13 +23,9 @@ def bench():
     return Bench(relaying(), Desk(60_000))
 
 
-def desk_of(bench):
-    return bench.ingest._relay._desk
-
-
 def waits_for(bench):
     """Give the one event whose answer is awaited."""
-    [event_id] = desk_of(bench)._waits
+    [event_id] = bench.desk._waits
     return event_id
 
 
@@ -60,8 +56,8 @@ async def test_the_collectors_answer_goes_out_and_the_log_says_so(bench):
     await until(lambda: bench.spool.pending)
     [record] = await bench.spooled()
     assert (record.cookie, replies) == ("seg=mine", [])
-    assert desk_of(bench).wants(record)
-    desk_of(bench).answered(record, 1, ANSWER)
+    assert bench.desk.wants(record)
+    bench.desk.answered(record, 1, ANSWER)
     await until(lambda: replies)
     [reply] = replies
     assert reply.body == ANSWER.body
@@ -78,7 +74,7 @@ async def test_a_sign_in_whose_binding_must_be_written_waits_too(bench):
     replies = submitted(bench, post(event("user", "sign_in", dims={"customers": {"customer_id": "c" * 32}})))
     await until(lambda: bench.spool.pending)
     await bench.ingest.drain()
-    desk_of(bench).hear(waits_for(bench), ANSWER)
+    bench.desk.hear(waits_for(bench), ANSWER)
     assert replies[0].body == ANSWER.body
 
 
@@ -87,7 +83,7 @@ async def test_whatever_is_wrong_with_the_collector_the_client_sees_a_success(be
     """The made-up answer, as without relay."""
     replies = submitted(bench, post(event()))
     await until(lambda: bench.spool.pending)
-    desk_of(bench).hear(waits_for(bench), answer)
+    bench.desk.hear(waits_for(bench), answer)
     await until(lambda: replies)
     assert (replies[0].status, orjson.loads(replies[0].body)["outcome"]) == (200, "accepted")
 
@@ -97,7 +93,7 @@ async def test_a_spool_that_refuses_is_told_at_once(bench):
     bench.spool.failure = SPOOL_DOWN
     reply = await bench.ingest.take(post(event()))
     assert reply.status == 503
-    assert len(desk_of(bench)) == 0
+    assert len(bench.desk) == 0
     assert relayed_counts(bench) == {}
 
 
@@ -108,7 +104,7 @@ async def test_a_ledger_that_refuses_is_told_at_once(bench):
         post(event("user", "sign_in", dims={"customers": {"customer_id": "c" * 32}}))
     )
     assert reply.status == 503
-    assert len(desk_of(bench)) == 0
+    assert len(bench.desk) == 0
 
 
 @pytest.mark.parametrize(
@@ -119,7 +115,7 @@ async def test_a_ledger_that_refuses_is_told_at_once(bench):
 async def test_what_is_not_relayed_is_answered_at_once(bench, request_):
     """Its log lines say nothing of a relay."""
     await bench.ingest.take(request_)
-    assert len(desk_of(bench)) == 0
+    assert len(bench.desk) == 0
     assert not [line for line in bench.log("event") if "relayed" in line]
 
 
@@ -127,7 +123,7 @@ async def test_an_answer_may_be_there_before_the_append_has_returned(bench):
     """It is kept until then: success is never said of what is not durable."""
     bench.spool.is_held = True
     replies = submitted(bench, post(event()))
-    desk_of(bench).hear(waits_for(bench), ANSWER)
+    bench.desk.hear(waits_for(bench), ANSWER)
     await asyncio.sleep(0)
     assert replies == []
     bench.spool.futures[0].set_result(None)
@@ -155,7 +151,7 @@ async def test_an_answer_that_breaks_the_policy_breaks_no_reply(bench, monkeypat
     monkeypatch.setattr(bench.ingest._relay._policy, "reply", broken)
     replies = submitted(bench, post(event()))
     await until(lambda: bench.spool.pending)
-    desk_of(bench).hear(waits_for(bench), ANSWER)
+    bench.desk.hear(waits_for(bench), ANSWER)
     await until(lambda: replies)
     assert replies[0].status == 200
     text = bench.close()

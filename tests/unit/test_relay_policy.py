@@ -178,6 +178,13 @@ def test_a_replaced_uid_is_told_also_with_the_collectors_answer():
     assert verdict.record.cookie == ""
 
 
+def test_a_collector_cant_change_a_uid():
+    """`uid_replaced` is the ledger's word: the page's script would take the UID over."""
+    body = b'{"au_id":"99","uid_replaced":"1234567890123","campaigns":[]}'
+    reply, how, _ = relayed(post(event()), Answer(200, "", JSON, body))
+    assert (how, reply.body) == (Relayed.RELAYED, b'{"au_id":"99","campaigns":[]}')
+
+
 def test_who_asks_for_a_script_after_a_change_of_uid_gets_the_made_up_one():
     """It tells of the change, and nothing can be added to another's script; so the collector is asked for json."""
     line = relaying("new_uid")
