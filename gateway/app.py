@@ -18,6 +18,7 @@ from gateway import __version__
 from gateway.cookie_key import with_cookie_key
 from gateway.deadline import ANSWERS, Deadline
 from gateway.events.pipeline import Pipeline
+from gateway.far_desk import FarDesk, hear_from_afar
 from gateway.ledger.contract import LedgerUnavailable
 from gateway.outflow import cancelled, merge_partitions, start_delivery
 from gateway.quarantine.sqlite import open_quarantine
@@ -123,7 +124,8 @@ async def running_gateway(
                 outlet, _ = await merge_partitions(journal, spools, stack)
             await start_delivery(settings, journal, outlet, ledger, quarantine, deadline, stack, answers=desk)
         else:
-            feed = Feed(spools[0], worker, feed_path(settings))
+            on_told = hear_from_afar(desk.hear) if desk is not None else _unheard
+            feed = Feed(spools[0], worker, feed_path(settings), on_told=on_told)
             feed.start()
             stack.push_async_callback(lambda: feed.finish(deadline.left(_LAST_WORD)))
         ingest = Ingest(
@@ -136,20 +138,8 @@ async def running_gateway(
             desk=desk,
         )
         stack.push_async_callback(lambda: _drained(ingest, deadline))
-        public = web.ServerRunner(
-            PublicServer(ingest, Script(script_source()), is_fast=settings.server.fast_path),
-            shutdown_timeout=settings.server.drain_seconds * ANSWERS,
-        )
-        await public.setup()
-        stack.push_async_callback(public.cleanup)
-        stack.callback(ingest.hurry)
-        site: web.BaseSite
-        if listener is not None:
-            site = web.SockSite(public, listener, backlog=1_024)
-        else:
-            site = web.TCPSite(public, settings.server.host, settings.server.port, backlog=1_024)
-        await site.start()
-        running = Running(_url(public), "", ledger, spools)
+        public_url = await _start_public(settings, ingest, listener, stack)
+        running = Running(public_url, "", ledger, spools)
         if with_admin:
             running.admin_url = await _start_admin(settings, running, metrics, stack)
         for chore in (
@@ -190,7 +180,9 @@ async def running_delivery(settings: Settings, log: Log) -> AsyncIterator[None]:
         merged, intake = await merge_partitions(journal, spools, stack, workers=settings.server.workers)
         await intake.open(feed_path(settings))
         stack.push_async_callback(intake.close)
-        await start_delivery(settings, journal, merged, ledger, quarantine, deadline, stack)
+        budget_ms = settings.collector.relay_budget_ms
+        desk = FarDesk(intake.tell, budget_ms) if settings.collector.mode == "relay" else None
+        await start_delivery(settings, journal, merged, ledger, quarantine, deadline, stack, answers=desk)
         for chore in (_keep_gauges(metrics, spools), keep_ledger(ledger, journal, says_head=False)):
             stack.push_async_callback(cancelled, asyncio.create_task(chore))
         left = sum(spool.pending for spool in spools)
@@ -233,14 +225,37 @@ async def _open_spools(
 
 
 def _desk(settings: Settings) -> Desk | None:
-    """Give the desk for replies that wait for the collector, where there are such; the forwarder must be in the same process."""
-    is_relay = settings.collector.mode == "relay" and settings.server.workers == 1
-    return Desk(settings.collector.relay_budget_ms) if is_relay else None
+    """Give the desk for replies that wait for the collector, where there are such."""
+    return Desk(settings.collector.relay_budget_ms) if settings.collector.mode == "relay" else None
+
+
+def _unheard(event_id: str, content: bytes) -> None:
+    """Nobody waits for what is said of an event."""
 
 
 async def _drained(ingest: Ingest, deadline: Deadline) -> None:
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(ingest.drain(), deadline.left(ANSWERS))
+
+
+async def _start_public(
+    settings: Settings, ingest: Ingest, listener: socket.socket | None, stack: contextlib.AsyncExitStack
+) -> str:
+    """Take events, on `listener` where there is one, until `stack` is left; gives where."""
+    public = web.ServerRunner(
+        PublicServer(ingest, Script(script_source()), is_fast=settings.server.fast_path),
+        shutdown_timeout=settings.server.drain_seconds * ANSWERS,
+    )
+    await public.setup()
+    stack.push_async_callback(public.cleanup)
+    stack.callback(ingest.hurry)
+    site: web.BaseSite
+    if listener is not None:
+        site = web.SockSite(public, listener, backlog=1_024)
+    else:
+        site = web.TCPSite(public, settings.server.host, settings.server.port, backlog=1_024)
+    await site.start()
+    return _url(public)
 
 
 async def _start_admin(

@@ -24,6 +24,7 @@ ROOMS = {
     "sandbox": {"events", "sdk"},
     "stores": {"ledger", "spool", "telemetry"},
     "deadline": set(),
+    "far_desk": {"events"},
     "outflow": {"events", "ledger", "quarantine", "spool", "delivery", "telemetry", "stores", "deadline"},
     "app": {
         "events",
@@ -36,6 +37,7 @@ ROOMS = {
         "stores",
         "outflow",
         "deadline",
+        "far_desk",
         "cookie_key",
         "__init__",
     },

@@ -48,11 +48,16 @@ async def relayed_counts(gateway):
     }
 
 
-async def test_the_collectors_campaign_and_cookies_reach_the_page_through_the_gateway(tmp_path):
-    """As the asked kind, under the site's own name; each event arrives once, with the listed cookie; no log has a word of it."""
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_the_collectors_campaign_and_cookies_reach_the_page_through_the_gateway(tmp_path, workers):
+    """As the asked kind, under the site's own name; each event arrives once, with the listed cookie; no log has a word of it.
+
+    With several workers another process hears the collector than the one that the page waits at.
+    """
+    settings = {"server": {"workers": workers}, **relay()}
     async with (
         running_collector() as collector,
-        running_gateway_process(tmp_path, collector.url, **relay()) as gateway,
+        running_gateway_process(tmp_path, collector.url, **settings) as gateway,
         aiohttp.ClientSession() as session,
     ):
         await collector.behave(campaign="five-percent", set_cookies=COOKIES)
