@@ -138,7 +138,7 @@ def _is_asked(prepared: Prepared, came_with: str) -> bool:
     if prepared.is_batch or kind not in _KINDS:
         return False
     # What the collector says to a visitor is not for another site's page: it could read a script that it embeds.
-    if head.fetch_site == "cross-site" or (head.origin and not prepared.origin_allowed):
+    if not prepared.origin_allowed and (head.origin or head.fetch_site == "cross-site"):
         return False
     # The made-up script tells of the UID's change, and nothing can be added to another's script.
     return not (came_with and kind == "javascript")

@@ -311,6 +311,11 @@ def test_an_answer_can_be_packed():
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(answer), type=Answer) == answer
 
 
+def test_a_page_of_an_allowed_origin_waits_wherever_it_is():
+    """Its origin is listed, so it may read the answer; that the browser calls it another site changes nothing."""
+    assert awaited(post(event(), fetch_site="cross-site", fetch_mode="cors"))
+
+
 def test_a_page_of_the_site_may_embed_the_collectors_script():
     """`<script src=…>` from the shop's own page, in browsers that say where it came from and in those that don't."""
     query = f"{BARE}&ec=a&ea=b"
