@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.delivery.contract import Delivered, Retry, Undeliverable
 from gateway.delivery.retry import Breaker
 from tests.unit.delivery_fakes import FakeSink, FakeSpool, post, record, simulate
+from tests.unit.test_delivery_awaited import Desk
 
 
 class Weather:
@@ -49,15 +50,20 @@ class Weather:
     concurrency=st.sampled_from([1, 2, 16]),
     spools=st.integers(1, 3),
     sick_dead_letters=st.integers(0, 5),
+    awaited=st.booleans(),
     seed=st.integers(0, 2**32),
 )
 def test_every_record_has_one_fate_in_its_users_order(
-    users, ages, outages, failing, refusing, window, concurrency, spools, sick_dead_letters, seed
+    users, ages, outages, failing, refusing, window, concurrency, spools, sick_dead_letters, awaited, seed
 ):
-    """Whatever the collector does, each record is settled exactly once, and each user's in the order of the spool."""
+    """Whatever the collector does, each record is settled exactly once, and each user's in the order of the spool.
+
+    Whether or not somebody waits for the answers; and who does is told exactly once.
+    """
 
     async def scenario():
         records = [record(i, f"u{user}", age_seconds=ages) for i, user in enumerate(users)]
+        desk = Desk(*(item.event_id for item in records)) if awaited else None
         parts = [FakeSpool(records[part::spools]) for part in range(spools)]
         sink = FakeSink(Weather(seed, outages, failing, refusing))
         async with post(
@@ -68,12 +74,17 @@ def test_every_record_has_one_fate_in_its_users_order(
             max_age_seconds=86_400,
             breaker=Breaker(threshold=4),
             rng=random.Random(seed),
+            answers=desk,
         ) as running:
             running.dead_letters.faults = [OSError("disk full")] * sick_dead_letters
             await running.until_empty(within_seconds=4 * 86_400)
             assert running.forwarder.held == 0
             assert running.faults == []
         fates = [event_id for event_id, _, _ in running.journal.fates]
+        if desk is not None:
+            assert sorted(desk.told) == sorted(fates)
+            heard = {event_id for event_id, answer in desk.answers.items() if answer is not None}
+            assert heard <= {event_id for event_id, _, attempts in running.journal.fates if attempts == 1}
         assert sorted(item.event_id for item in records) == sorted(fates)
         for part in range(spools):
             for user in set(users):
