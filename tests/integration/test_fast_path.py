@@ -261,9 +261,10 @@ async def test_fast_and_plain_agree_on_every_request(sides):
         await asyncio.gather(*map(one, numbers[start : start + 50]))
     for side in (fast, plain):
         assert answered[side][0] > ROUNDS / 12
-        # An answer may be lost with a connection that is closed on a client in mid-body; an event never is.
+        # An answer may be lost with a connection that is closed on a client in mid-body, or, on a busy machine, come when nobody waits for
+        # it any more; an event never is.
         counted = sum(side.counted().values())
-        assert answered[side][1] <= counted <= 1.05 * answered[side][1]
+        assert answered[side][1] <= counted <= 1.25 * answered[side][1]
 
 
 async def test_requests_that_wait_behind_another_are_answered_in_order(sides):
