@@ -11,7 +11,6 @@ one). A floor is told behind the entries that it speaks of.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,6 +25,7 @@ ENTRY_BYTES = 32
 """What an entry takes of the room beside its payload."""
 
 _AT_ONCE = 256
+_AT_ONCE_BYTES = 1 << 20
 
 
 class Tappable(Protocol):
@@ -67,9 +67,11 @@ class Tap:
         self._reached = 0
         self._task: asyncio.Task[None] | None = None
 
-    def open(self) -> None:
-        """Begin to flow, as far as there is room."""
+    def open(self) -> asyncio.Task[None]:
+        """Begin to flow, as far as there is room; gives the task that ends when the spool is closed, or at a fault, which is reported."""
         self._task = self._loop.create_task(self._flow())
+        self._task.add_done_callback(self._ended)
+        return self._task
 
     def grant(self, size: int) -> None:
         """Make room for so many bytes more."""
@@ -91,9 +93,13 @@ class Tap:
         """Stop: what has not flowed out stays where it is."""
         if self._task is not None:
             self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-            self._task = None
+            await asyncio.wait((self._task,))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()):
+            self._loop.call_exception_handler(
+                {"message": "a spool does not flow any more", "exception": error}
+            )
 
     def _pass(self, moment: int) -> None:
         if moment == self._asked_at:
@@ -124,9 +130,9 @@ class Tap:
 
     def _portion(self, entries: Sequence[Entry]) -> tuple[int, int]:
         """Give how many of the entries there is room for, at least one, and what they take."""
-        size = 0
+        size, most = 0, min(self._room, _AT_ONCE_BYTES)
         for count, entry in enumerate(entries, 1):
             size += len(entry.payload) + ENTRY_BYTES
-            if size >= self._room:
+            if size >= most:
                 return count, size
         return len(entries), size
