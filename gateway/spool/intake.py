@@ -1,11 +1,15 @@
 """The delivering process's end of the lines: workers call, and their partitions join the merge.
 
 Partitions that no worker has any more (a gateway that had more workers once) are opened here and join it too.
+
+What always holds: a partition has one pipe, that of the worker which called last. Acknowledgements leave before the `Bye`, and the worker
+closes the line, so that none is lost because it was still sending.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import TYPE_CHECKING
 
 from gateway.spool.lines import (
@@ -26,7 +30,8 @@ from gateway.spool.tap import Tap
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from gateway.spool.merge import Branch, MergedSpool
+    from gateway.spool.branch import Branch
+    from gateway.spool.merge import MergedSpool
     from gateway.spool.segments import SegmentSpool
 
 
@@ -39,6 +44,7 @@ class _RemotePipe:
         self._line = line
         self._loop = asyncio.get_running_loop()
         self._settled: list[int] = []
+        self._sent = 0
 
     def acknowledge(self, position: int) -> None:
         if not self._settled:
@@ -48,8 +54,13 @@ class _RemotePipe:
     def flush(self) -> None:
         if self._settled:
             positions, self._settled = self._settled, []
+            self._sent += len(positions)
             self.pending = max(self.pending - len(positions), 0)
             self._line.send(Settled(positions))
+
+    def count(self, pending: int, heard: int) -> None:
+        """Hear how many were pending when so many acknowledgements had arrived: the others are on their way."""
+        self.pending = max(pending - (self._sent - heard), 0)
 
     def grant(self, size: int) -> None:
         self._line.send(Grant(size))
@@ -63,11 +74,11 @@ class _RemotePipe:
     def end(self) -> None:
         self.flush()
         self._line.send(Bye())
-        self._line.close()
+        self.branch.disconnect(self)
 
 
 class LocalPipe:
-    """A partition that is open in this process."""
+    """A partition that is open in this process, from `open` to `close`, once."""
 
     def __init__(self, spool: SegmentSpool, branch: Branch) -> None:
         self._spool = spool
@@ -90,6 +101,7 @@ class LocalPipe:
     async def close(self) -> None:
         """Let nothing more flow."""
         await self._tap.close()
+        self._branch.disconnect(self)
 
 
 class Intake:
@@ -99,12 +111,15 @@ class Intake:
         self._merged = merged
         self._workers = workers
         self._server: asyncio.Server | None = None
-        self._pipes: dict[Line, _RemotePipe] = {}
+        # `None`: it has not said yet which partition it has.
+        self._pipes: dict[Line, _RemotePipe | None] = {}
+        self._all_gone = asyncio.Event()
+        self._is_closing = False
 
     async def open(self, path: Path) -> None:
         """Listen at this path. Raises `OSError`."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_unix_server(lambda: Line(self._heard, self._lost), sock=listen(path))
+        self._server = await loop.create_unix_server(self._make_line, sock=listen(path))
 
     def tell(self, position: int, event_id: str, content: bytes) -> None:
         """Say something about an event to the worker that took it, if it is there."""
@@ -112,36 +127,56 @@ class Intake:
         if isinstance(pipe, _RemotePipe):
             pipe.tell(event_id, content)
 
-    async def close(self) -> None:
-        """Say that it is over, after the last acknowledgements, and let go."""
+    async def close(self, seconds: float = 1.0) -> None:
+        """Say that it is over, after the last acknowledgements, wait so long until the workers have let go, and let go."""
+        self._is_closing = True
+        self._all_gone.clear()
         if self._server is not None:
             self._server.close()
-        for pipe in list(self._pipes.values()):
-            pipe.end()
+        for line, pipe in list(self._pipes.items()):
+            if pipe is None:
+                line.close()
+            else:
+                pipe.end()
+        if self._pipes:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_gone.wait(), seconds)
+        for line in list(self._pipes):
+            line.close()
+
+    def _make_line(self) -> Line:
+        line = Line(self._heard, self._lost)
+        self._pipes[line] = None
+        return line
 
     def _heard(self, line: Line, message: Message) -> None:
         pipe = self._pipes.get(line)
         if pipe is None:
-            if isinstance(message, Hello) and 0 <= message.partition < self._workers:
-                branch = self._merged.branches[message.partition]
-                pipe = self._pipes[line] = _RemotePipe(line, branch)
-                if branch.pipe is not None:
-                    # A worker that was started again before the end of the one before it was heard of.
-                    branch.disconnect(branch.pipe)
-                branch.connect(pipe)
-            else:
-                line.close()
+            self._greet(line, message)
+        elif pipe.branch.pipe is not pipe:
             return
-        if pipe.branch.pipe is not pipe:
-            return
-        if isinstance(message, Entries):
-            pipe.pending = message.pending
+        elif isinstance(message, Entries):
+            pipe.count(message.pending, message.heard)
             pipe.branch.pour(message.entries)
         elif isinstance(message, Floor):
-            pipe.pending = message.pending
+            pipe.count(message.pending, message.heard)
             pipe.branch.floor(message.moment)
+
+    def _greet(self, line: Line, message: Message) -> None:
+        if self._is_closing or not isinstance(message, Hello) or not 0 <= message.partition < self._workers:
+            line.close()
+            return
+        branch = self._merged.branches[message.partition]
+        for other, pipe in self._pipes.items():
+            if pipe is not None and pipe.branch is branch:
+                # A worker that was started again before the end of the one before it was heard of.
+                other.close()
+        pipe = self._pipes[line] = _RemotePipe(line, branch)
+        branch.connect(pipe)
 
     def _lost(self, line: Line) -> None:
         pipe = self._pipes.pop(line, None)
         if pipe is not None:
             pipe.branch.disconnect(pipe)
+        if not self._pipes:
+            self._all_gone.set()

@@ -6,6 +6,9 @@
 
 A worker connects and says which partition is its (`Hello`); from then on it sends `Entries` and `Floor`s, and hears the rest. The socket is
 a file that only the gateway's own user may open; both ends are of one version, because one supervisor has started both.
+
+What always holds: messages come whole and in order, as long as the connection lives. After bytes that are no message nothing more of that
+connection is heard: it is broken off, and the loop's exception handler is told. Nothing comes behind a `close` of this end.
 """
 
 from __future__ import annotations
@@ -25,6 +28,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+MOST_BYTES = 512 << 20
+"""No message is longer: the room of a partition and the largest entry that a spool can hold are less."""
+
 _LENGTH = struct.Struct("<I")
 _MOST_PATH_BYTES = 100
 
@@ -36,17 +42,19 @@ class Hello(msgspec.Struct, array_like=True, tag=0):
 
 
 class Entries(msgspec.Struct, array_like=True, tag=1):
-    """Entries, in the partition's order, and how many there are altogether that are not acknowledged."""
+    """Entries, in the partition's order, maybe none; how many there are that are not acknowledged, after so many acknowledgements were heard."""
 
     entries: list[Entry]
     pending: int
+    heard: int
 
 
 class Floor(msgspec.Struct, array_like=True, tag=2):
-    """Nothing of before this moment will come, in nanoseconds of Unix time."""
+    """Nothing of before this moment will come, in nanoseconds of Unix time; the rest as in `Entries`."""
 
     moment: int
     pending: int
+    heard: int
 
 
 class Grant(msgspec.Struct, array_like=True, tag=3):
@@ -73,7 +81,7 @@ class Told(msgspec.Struct, array_like=True, tag=6):
 
 
 class Bye(msgspec.Struct, array_like=True, tag=7):
-    """The delivering process ends in order; nothing more is settled."""
+    """The delivering process ends in order, and nothing more is settled; the worker lets go of the line."""
 
 
 Message: TypeAlias = Hello | Entries | Floor | Grant | Ask | Settled | Told | Bye
@@ -81,14 +89,29 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Message).decode
 
 
+class UnreadableMessage(Exception):
+    """The other end of a line sent bytes that are no message."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            f"the line between the gateway's processes was broken off: {cause}; let nobody else open its socket"
+        )
+        self.cause = cause
+
+
 class Line(asyncio.Protocol):
-    """One end of a connection. `heard(line, message)` and `lost(line)` are called on the loop."""
+    """One end of a connection. `heard(line, message)` and `lost(line)`, once, are called on the loop."""
 
     def __init__(self, heard: Callable[[Line, Message], None], lost: Callable[[Line], None]) -> None:
         self._heard = heard
         self._lost = lost
         self._held = bytearray()
         self._transport: asyncio.Transport | None = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether messages go and come."""
+        return self._transport is not None and not self._transport.is_closing()
 
     def send(self, message: Message) -> None:
         """Send a message; on a lost connection it goes nowhere."""
@@ -107,18 +130,11 @@ class Line(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Hand on every message that is whole."""
-        held = self._held
-        held += data
-        at = 0
-        while len(held) - at >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(held, at)
-            end = at + _LENGTH.size + length
-            if len(held) < end:
-                break
-            message = _decode(bytes(held[at + _LENGTH.size : end]))
-            at = end
-            self._heard(self, message)
-        del held[:at]
+        if self._held:
+            self._held += data
+            self._held = self._messages(self._held)
+        else:
+            self._held = self._messages(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say that nothing more will come."""
@@ -126,15 +142,49 @@ class Line(asyncio.Protocol):
         self._transport = None
         self._lost(self)
 
+    def _messages(self, held: bytes | bytearray) -> bytearray:
+        """Hand on the messages in these bytes; gives the rest."""
+        at, size = 0, len(held)
+        with memoryview(held) as view:
+            while size - at >= _LENGTH.size and self.is_open:
+                (length,) = _LENGTH.unpack_from(view, at)
+                if length > MOST_BYTES:
+                    self._break_off(f"a message of {length} bytes")
+                    break
+                end = at + _LENGTH.size + length
+                if size < end:
+                    break
+                try:
+                    message = _decode(view[at + _LENGTH.size : end])
+                except (msgspec.DecodeError, UnicodeDecodeError) as error:
+                    self._break_off(f"{length} bytes that are no message ({type(error).__name__})")
+                    break
+                at = end
+                self._heard(self, message)
+        if not self.is_open:
+            return bytearray()
+        if isinstance(held, bytearray) and not at:
+            return held
+        return bytearray(memoryview(held)[at:])
+
+    def _break_off(self, cause: str) -> None:
+        assert self._transport is not None
+        self._transport.abort()
+        error = UnreadableMessage(cause)
+        asyncio.get_running_loop().call_exception_handler(
+            {"message": "a line was broken off", "exception": error}
+        )
+
 
 def listen(path: Path) -> socket.socket:
     """Give a listening socket at this path, for its owner alone; one that an ended process left there is replaced. Raises `OSError`."""
     path.unlink(missing_ok=True)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        # Before there is a file: it is never anybody else's, whatever the umask.
+        os.fchmod(listener.fileno(), 0o600)
         with _short(path) as address:
             listener.bind(address)
-        path.chmod(0o600)
         listener.listen(256)
         listener.setblocking(False)  # noqa: FBT003 - the standard library's own signature
     except BaseException:
