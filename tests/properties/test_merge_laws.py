@@ -72,7 +72,7 @@ class World:
             self.count, moment_of, patience_seconds=PATIENCE, room_bytes=self.room, on_gone=self.on_gone
         )
 
-    def on_gone(self, index):
+    def on_gone(self, _index):
         self.is_orderly = False
 
     def clock(self, index):
