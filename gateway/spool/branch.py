@@ -151,11 +151,15 @@ class Branch:
         self._was_heard(inf)
         self._merged.wake()
 
-    def take(self) -> Entry:
-        """Give the entry at the head of the queue, which is read now; after the last one `make_room` is due."""
-        _, entry = self.queue.popleft()
-        self._queued_bytes -= len(entry.payload) + ENTRY_BYTES
-        return entry
+    def take(self, bound: float, limit: int) -> list[Entry]:
+        """Give the entries at the head of the queue that count from `bound` or before, at most `limit`: they are read now."""
+        queue = self.queue
+        taken: list[Entry] = []
+        while queue and queue[0][0] <= bound and len(taken) < limit:
+            taken.append(queue.popleft()[1])
+        self._queued_bytes -= sum([len(payload) for _, payload in taken]) + ENTRY_BYTES * len(taken)
+        self.make_room()
+        return taken
 
     def make_room(self) -> None:
         """Let more come, when that is worth a message: so there is always room for something when the queue is empty."""

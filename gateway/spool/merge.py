@@ -139,15 +139,10 @@ class MergedSpool:
             if head > bound:
                 self._ask(first.queue[0][0])
                 break
-            self._pour(first, bound, limit, taken)
+            count, index = len(self.branches), first.index
+            entries = first.take(bound, limit - len(taken))
+            taken += [Entry(position * count + index, payload) for position, payload in entries]
         return taken
-
-    def _pour(self, branch: Branch, bound: float, limit: int, taken: list[Entry]) -> None:
-        queue, count, index = branch.queue, len(self.branches), branch.index
-        while queue and queue[0][0] <= bound and len(taken) < limit:
-            position, payload = branch.take()
-            taken.append(Entry(position * count + index, payload))
-        branch.make_room()
 
     def _silent(self, branch: Branch) -> float:
         """Give the moment before which a branch that has nothing at hand will bring nothing."""

@@ -131,6 +131,9 @@ class Tap:
     def _portion(self, entries: Sequence[Entry]) -> tuple[int, int]:
         """Give how many of the entries there is room for, at least one, and what they take."""
         size, most = 0, min(self._room, _AT_ONCE_BYTES)
+        whole = sum([len(payload) for _, payload in entries]) + ENTRY_BYTES * len(entries)
+        if whole <= most:
+            return len(entries), whole
         for count, entry in enumerate(entries, 1):
             size += len(entry.payload) + ENTRY_BYTES
             if size >= most:

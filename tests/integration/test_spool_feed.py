@@ -392,6 +392,11 @@ def test_a_worker_that_calls_twice_is_heard_on_its_new_line(run, tmp_path):
         assert 3 == deliverer.merged.pending
         assert [Grant] == [type(message) for message in heard[0]]
         deliverer.acknowledge(5)
+        await until(lambda: heard[1][-1:] == [lines.Settled([5])])
+        # Told before the acknowledgement was heard, and after it.
+        for pending, acknowledged, known in ((9, 0, 8), (7, 1, 7)):
+            calls[1].send(lines.Entries([], pending, acknowledged))
+            await until(lambda n=known: n == deliverer.merged.pending)
         ending = asyncio.create_task(deliverer.stop())
         await until(lambda: heard[1][-1:] == [Bye()])
         assert [lines.Settled([5]), Bye()] == heard[1][-2:]
