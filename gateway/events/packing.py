@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 _UINT64 = 0xCF
 _SIZE = 9
+_LATEST = 0x80
 _encode = msgspec.msgpack.Encoder().encode
 unpack: Callable[[bytes], Record] = msgspec.msgpack.Decoder(Record).decode
 """Gives the record of a payload. Raises `msgspec.DecodeError` for what is none, or `UnicodeDecodeError`."""
 
 
 def pack(record: Record, appended_ns: int) -> bytes:
-    """Give the payload of a record that is appended at this moment: Unix time in nanoseconds, above 2^32."""
+    """Give the payload of a record that is appended at this moment: Unix time in nanoseconds, from 2^32 to 2^63."""
     payload = _encode(record)
     if record.appended_ns:
         payload = _encode(msgspec.structs.replace(record, appended_ns=0))
@@ -33,6 +34,7 @@ def pack(record: Record, appended_ns: int) -> bytes:
 
 def appended_ns(payload: bytes) -> int:
     """Give when a payload was appended, in nanoseconds of Unix time; 0 for one that does not say, such as an older version's."""
-    if len(payload) < _SIZE or payload[-_SIZE] != _UINT64:
+    # In the text of an older version's last field this byte is followed by one from 0x80 to 0xBF, and no moment is.
+    if len(payload) < _SIZE or payload[-_SIZE] != _UINT64 or payload[1 - _SIZE] >= _LATEST:
         return 0
     return int.from_bytes(payload[1 - _SIZE :], "big")
