@@ -118,6 +118,47 @@ class SpoolMachine(RuleBasedStateMachine):
             self.spool.acknowledge(item.position)
             item.is_acknowledged = True
 
+    @rule(sizes=st.lists(st.integers(0, 1300), max_size=6), turns=st.integers(0, 3))
+    def rewind(self, sizes, turns):
+        """What is not acknowledged is given again from the oldest on; groups may be on their way meanwhile, and loads."""
+
+        async def at_once():
+            batch = []
+            for size in sizes:
+                self.serial += 1
+                batch.append(f"<{self.serial}>".encode().ljust(size, b"."))
+            appended = self.spool.append(batch) if batch else None
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            self.spool.rewind()
+            if appended:
+                await appended
+            self.items += map(Item, batch)
+
+        for item in self.items:
+            item.is_given = item.is_given and item.is_acknowledged
+        self.run(at_once())
+
+    @rule()
+    def nudge(self):
+        """An empty answer comes when everything durable was given, not before."""
+
+        async def read_all():
+            self.spool.nudge()
+            while entries := await self.spool.read(7):
+                for entry in entries:
+                    item = of_payload[entry.payload]
+                    assert not item.is_given
+                    assert item.position in {None, entry.position}
+                    self.highest = max(self.highest, entry.position)
+                    item.position, item.is_given = entry.position, True
+                    item.is_acknowledged = item.is_in_doubt = False
+            assert self.spool.is_exhausted
+
+        of_payload = {item.payload: item for item in self.items}
+        self.run(read_all())
+        assert not any(self.must_come(item) for item in self.items)
+
     @rule()
     def reopen(self):
         self.close()
