@@ -11,6 +11,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
+from gateway.archive.observing import archiving
 from gateway.deadline import DELIVERIES
 from gateway.delivery.client import CollectorClient
 from gateway.delivery.forwarder import Forwarder
@@ -54,11 +55,12 @@ async def start_delivery(
         max_connections=collector.connections,
     )
     stack.push_async_callback(client.close)
+    observer = await stack.enter_async_context(archiving(settings, journal, deadline.left))
     forwarder = Forwarder(
         [outlet],
         client,
         QuarantineDeadLetters(quarantine, time.time),
-        journal,
+        observer,
         is_erased=erasure_look_up(ledger),
         concurrency=collector.connections,
         retry=RetryPolicy(base_seconds=collector.retry_base_seconds, cap_seconds=collector.retry_cap_seconds),

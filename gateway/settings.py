@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import phonenumbers
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     ValidationInfo,
@@ -33,6 +31,7 @@ from pydantic_settings import SettingsError as SourceError
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_types import (
     AliasPolicy,
+    Archive,
     ConflictPolicy,
     CookieName,
     FieldPolicy,
@@ -46,6 +45,7 @@ from gateway.settings_types import (
     Origin,
     Port,
     RelayBudget,
+    Section,
     host_name,
     http_url,
 )
@@ -59,12 +59,6 @@ _PLACEHOLDERS = (
     "0", "-1", "undefined", "null", "none", "nil", "true", "false", "unknown", "anonymous", "guest", "n/a",
     "[object Object]", "NaN", "not_authenticated", "00000000-0000-0000-0000-000000000000",
 )  # fmt: skip
-
-
-class Section(BaseModel):
-    """What all sections share: they are frozen and refuse unknown keys."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Server(Section):
@@ -236,6 +230,7 @@ class Settings(BaseSettings):
     admin: Admin = Admin()
     collector: Collector = Collector()
     spool: Spool = Spool()
+    archive: Archive = Archive()
     ledger: Ledger = Ledger()
     identity: Identity = Identity()
     # Also the default one must not be among the cookies that are relayed.

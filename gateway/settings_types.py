@@ -10,7 +10,9 @@ from urllib.parse import urlsplit
 import idna
 from pydantic import (
     AfterValidator,
+    BaseModel,
     BeforeValidator,
+    ConfigDict,
     Field,
     PlainSerializer,
     SecretStr,
@@ -83,6 +85,19 @@ def host_name(value: str) -> str:
 def _id_text(value: Any) -> Any:
     # `portal_id = 33167` without quotes means the same to a person.
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+class Section(BaseModel):
+    """What all sections share: they are frozen and refuse unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Archive(Section):
+    """`[archive]`: for how many days delivered events are kept, to be sent again. 0: not at all."""
+
+    days: int = Field(default=0, ge=0, le=3_650)
+    max_bytes: int = Field(default=10 * 1_073_741_824, ge=16 * 1_048_576)
 
 
 HttpUrl = Annotated[str, AfterValidator(http_url)]

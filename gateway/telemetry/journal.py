@@ -142,6 +142,10 @@ class Journal:
         log = self._logger.warning if name == "open" else self._logger.info
         log("collector", state=name, cause=redact(cause))
 
+    def archived(self, counts: dict[str, int], size: int, *, is_stopped: bool) -> None:
+        """Count what the archive did with delivered events since the last call, and note how it is."""
+        self._metrics.archive(counts, size, is_stopped=is_stopped)
+
     def changed(self, event: str, **fields: object) -> None:
         """Say a change of state of the gateway itself: started, stopping, ready."""
         self._logger.info(event, **fields)

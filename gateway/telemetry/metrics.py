@@ -67,6 +67,24 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livemin",
         )
+        archived = Counter(
+            "tracking_gateway_archived",
+            "Delivered events and what the archive did with them.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._archive_bytes = Gauge(
+            "tracking_gateway_archive_bytes",
+            "Size of the archive.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
+        self._archive_stopped = Gauge(
+            "tracking_gateway_archive_stopped",
+            "1 while the archive can't be written; delivery goes on.",
+            registry=self.registry,
+            multiprocess_mode="livemax",
+        )
         self.bindings = Counter("tracking_gateway_bindings", "Customer ids bound.", registry=self.registry)
         self.repairs = Counter(
             "tracking_gateway_cid_repairs",
@@ -100,6 +118,7 @@ class Metrics:
         self._delivery = lru_cache(64)(deliveries.labels)
         self._twin = lru_cache(16)(twins.labels)
         self._relayed = lru_cache(16)(relayed.labels)
+        self._archived = {name: archived.labels(name) for name in ("kept", "erased", "lost")}
         # Every series exists from the start, so that a rate over the first event is right.
         for reason, fate in FATES.items():
             if fate.status:
@@ -128,6 +147,13 @@ class Metrics:
     def delivery(self, result: str) -> None:
         """Count one attempt or final fate of an accepted event."""
         self._delivery(result).inc()
+
+    def archive(self, counts: dict[str, int], size: int, *, is_stopped: bool) -> None:
+        """Count delivered events by what the archive did with them; say how large it is, and whether it can't be written."""
+        for result, count in counts.items():
+            self._archived[result].inc(count)
+        self._archive_bytes.set(size)
+        self._archive_stopped.set(is_stopped)
 
     def exposition(self) -> bytes:
         """Give this process's numbers in Prometheus' text format."""
