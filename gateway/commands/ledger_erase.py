@@ -1,7 +1,7 @@
 """`tracking-gateway ledger erase`: a person's right to be forgotten, as far as this machine reaches.
 
-What is discarded first is what a second try could not find any more: the quarantined events, found by the UIDs that the ledger still names.
-Then the ledger forgets, each CID of the person as an erasure of its own, and the quarantine is looked through once more for what was held meanwhile. So a command that was interrupted can be
+What is discarded first is what a second try could not find any more: the quarantined and the archived events, found by the UIDs that the ledger still names.
+Then the ledger forgets, each CID of the person as an erasure of its own, and quarantine and archive are looked through once more for what was held or delivered meanwhile. So a command that was interrupted can be
 run again.
 """
 
@@ -45,12 +45,13 @@ _BEYOND = (
 
 
 class _Done(NamedTuple):
-    """What was done: the customers who were known, tombstones, address keys, quarantined events; tombstones from before."""
+    """What was done: the customers who were known, tombstones, address keys, quarantined and archived events; tombstones from before."""
 
     customers: list[Customer]
     uids: list[tuple[str, str]]
     address_keys: int
     held: int
+    archived: int
     before: list[BoundUid]
 
 
@@ -66,7 +67,7 @@ def erase(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask. Needed where there is no terminal.")] = False,
     json: JsonOption = False,
 ) -> None:
-    """Forget a customer, for good: bindings become tombstones, address keys and quarantined events go.
+    """Forget a customer, for good: bindings become tombstones, address keys, quarantined and archived events go.
 
     A tombstone says when and why, and keeps its UID from ever being bound again. By an e-mail address or phone number everybody is
     found who is known by it: under each of its hashes, and by the CIDs that it first came with.
@@ -103,7 +104,7 @@ def erase(
         asyncio.run(ledger.close())
     _ask(plan, is_sure=yes, as_json=json)
     with explained(as_json=json):
-        done = asyncio.run(_forget(path, portal_id or None, plan, reason))
+        done = asyncio.run(_forget(path, portal_id or None, plan, reason, as_json=json))
     _tell(done, as_json=json)
 
 
@@ -148,17 +149,22 @@ def _plan(meant: Whom, ledger: Ledger, portal_id: str, portals: set[str], *, is_
     return _Plan(meant.shown, [], uids, rows, sorted(held_uids), [])
 
 
-async def _forget(path: Path, portal_id: str | None, plan: _Plan, reason: str) -> _Done:
-    from gateway.quarantine.sqlite import open_quarantine  # noqa: PLC0415 -- see `erase`
+async def _forget(path: Path, portal_id: str | None, plan: _Plan, reason: str, *, as_json: bool) -> _Done:
+    from gateway.commands.archived import ArchivedEvents  # noqa: PLC0415 -- see `erase`
+    from gateway.quarantine.sqlite import open_quarantine  # noqa: PLC0415
 
     quarantine_file = path.with_name("quarantine.db")
     quarantine = open_quarantine(quarantine_file) if quarantine_file.exists() else None
     uids: list[tuple[str, str]] = []
     gone: list[Customer] = []
     held = keys = 0
+    archived = ArchivedEvents(
+        path.with_name("archive"), portal_id, plan.customers, plan.texts, as_json=as_json
+    )
     try:
         if quarantine is not None:
             held = await _discard(quarantine, portal_id, plan, plan.held_uids)
+        await archived.erase(plan.held_uids)
         ledger = opened(path, read_only=False)
         try:
             for customer in plan.customers:
@@ -177,11 +183,12 @@ async def _forget(path: Path, portal_id: str | None, plan: _Plan, reason: str) -
             await ledger.close()
         if quarantine is not None:
             held += await _discard(quarantine, portal_id, plan, sorted({*plan.held_uids, *uids}))
+        await archived.erase([*plan.held_uids, *uids])
     finally:
         if quarantine is not None:
             await quarantine.close()
     before = [each for each in plan.rows if each.erased_ms is not None]
-    return _Done(list(dict.fromkeys([*plan.known, *gone])), uids, keys, held, before)
+    return _Done(list(dict.fromkeys([*plan.known, *gone])), uids, keys, held, archived.count, before)
 
 
 async def _discard(
@@ -224,7 +231,7 @@ def _ask(plan: _Plan, *, is_sure: bool, as_json: bool) -> None:
         *(f"To be forgotten for good: {each}" for each in meant),
         f"  {counted(len(living), 'bound UID')}{f': {names}{more}' if living else ''}",
         *(["  every address key that is known with this customer"] if plan.customers else []),
-        "  every quarantined event of these",
+        "  every quarantined and every archived event of these",
     ]
     sys.stderr.write("\n".join(lines) + "\n")
     typer.confirm("Erase?", abort=True, err=True)
@@ -244,7 +251,7 @@ def _tell(done: _Done, *, as_json: bool) -> None:
         }
         for each in done.before
     ]
-    is_nothing = not (done.uids or done.address_keys or done.held or before)
+    is_nothing = not (done.uids or done.address_keys or done.held or done.archived or before)
     document: dict[str, Any] = {
         "ok": not is_nothing,
         "cids": [{"cid": each.cid, "portal_id": each.portal_id} for each in done.customers],
@@ -252,6 +259,7 @@ def _tell(done: _Done, *, as_json: bool) -> None:
         "erased_before": before,
         "address_keys": done.address_keys,
         "quarantined_events": done.held,
+        "archived_events": done.archived,
         "beyond": _BEYOND,
     }
     if as_json:
@@ -269,7 +277,8 @@ def _tell(done: _Done, *, as_json: bool) -> None:
         ]
         lines.append(
             f"{counted(len(done.uids), 'UID has a tombstone', 'UIDs have a tombstone')} now; "
-            f"{counted(done.address_keys, 'address key')} and {counted(done.held, 'quarantined event')} are gone."
+            f"{counted(done.address_keys, 'address key')}, {counted(done.held, 'quarantined event')} and "
+            f"{counted(done.archived, 'archived event')} are gone."
         )
         sys.stdout.write("\n".join([*lines, _BEYOND]) + "\n")
     if is_nothing:

@@ -53,6 +53,13 @@ class Bar:
         finally:
             self._progress.start()
 
+    def at_of(self, done: int, total: int) -> None:
+        """Say how far it is, of a total that was not known before."""
+        now = time.monotonic()
+        if now >= self._next_step:
+            self._next_step = now + _STEP_SECONDS
+            self._progress.update(self._task, completed=done, total=total)
+
     def at(self, done: int, note: str = "") -> None:
         """Say how far it is; may be called for each of many rows."""
         now = time.monotonic()

@@ -256,7 +256,10 @@ async def test_nothing_that_names_the_customer_is_left_in_the_files(shop):
     end = await shop.ledger("erase", "--cid", LAN, "--reason", "request 2026-118", "--yes")
 
     assert (0, "") == (end.code, end.err)
-    assert "2 UIDs have a tombstone now; 1 address key and 1 quarantined event are gone." in end.out
+    assert (
+        "2 UIDs have a tombstone now; 1 address key, 1 quarantined event and 0 archived events are gone."
+        in end.out
+    )
     assert LAN not in end.out
     assert set() == found()
 
