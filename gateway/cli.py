@@ -24,6 +24,7 @@ from gateway.commands.doctor import doctor
 from gateway.commands.ledger import ledger_app
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
 from gateway.commands.quarantine import quarantine_app
+from gateway.commands.spool import spool_app
 from gateway.settings_types import ConflictPolicy  # noqa: TC001 -- see above
 from gateway.telemetry.redaction import redact
 from gateway.terminal import explained, fail, flat, print_cut_short, print_json, print_wrong_argument
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
+app.add_typer(spool_app, name="spool")
 
 
 _INTERRUPTED = 130
@@ -264,6 +266,15 @@ def _advice(loaded: Settings) -> list[str]:
         and "localhost" not in loaded.collector.url
     ):
         notes.append("collector.url is not https: events cross the network in the clear")
+    archive = loaded.data_dir / "archive"
+    if not loaded.archive.days and archive.is_dir():
+        notes.append(
+            f"{archive} is left over from when archive.days was set: nothing in it is ever deleted now"
+        )
+    if loaded.archive.days:
+        notes.append(
+            f"archive.days = {loaded.archive.days}: delivered events, which are personal data, are kept for so many days in {archive}"
+        )
     with contextlib.suppress(OSError):
         mode = loaded.data_dir.stat().st_mode & 0o777
         if mode & 0o077:

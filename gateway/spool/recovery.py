@@ -76,7 +76,7 @@ def recover(disk: Disk, directory: Path, journal: Journal, segment_bytes: int) -
     spare: Segment | None = None
     for segment in list(segments.values()):
         if fence := fences.get(segment.number):
-            _fill(segment, fence, proven=fence.records)
+            fill(segment, fence, proven=fence.records)
             continue
         is_blank = _read_records(disk, segment, durable.get(segment.number, (0, DATA_START)), damage)
         if (
@@ -92,7 +92,7 @@ def recover(disk: Disk, directory: Path, journal: Journal, segment_bytes: int) -
     known = {number: records for number, (records, _) in durable.items()}
     known.update((number, fence.records) for number, fence in fences.items())
     damaged = sum(known.get(number, 0) for number in lost)
-    _settle(segments, entries)
+    settle(segments, entries)
     try:
         _discard_settled(disk, directory, segments, keep=None if spare else next_number - 1)
         journal.replace(snapshot(segments))
@@ -138,7 +138,8 @@ def _read_heads(
     return segments, fences, lost
 
 
-def _fill(segment: Segment, fence: Fence, *, proven: int) -> None:
+def fill(segment: Segment, fence: Fence, *, proven: int) -> None:
+    """Note how far a segment counts; nothing in it is settled yet."""
     segment.count = segment.pending = fence.records
     segment.used = fence.used
     segment.held = fence.used - DATA_START
@@ -170,7 +171,7 @@ def _read_records(disk: Disk, segment: Segment, durable: tuple[int, int], damage
         # The zeros of a segment that will not be filled any more are space that a small spool may need.
         with contextlib.suppress(OSError):
             disk.truncate(segment.path, used)
-    _fill(segment, Fence(segment.number, count, used), proven=proven)
+    fill(segment, Fence(segment.number, count, used), proven=proven)
     return not count and not rest.strip(b"\0")
 
 
@@ -187,7 +188,8 @@ def _sync(disk: Disk, segment: Segment) -> bool:
     return True
 
 
-def _settle(segments: dict[int, Segment], entries: list[Progress]) -> None:
+def settle(segments: dict[int, Segment], entries: list[Progress]) -> None:
+    """Settle in the segments what the cursor's entries say."""
     for entry in entries:
         for number, bits in entry.bitmaps.items():
             if segment := segments.get(number):
