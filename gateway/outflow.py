@@ -85,7 +85,7 @@ async def merge_partitions(
         journal.trouble(
             "partition_overtaken",
             partition=index,
-            hint="its worker was away for too long: of events that it still holds, later ones of the same user may go out first",
+            hint="its worker was away, or did not answer, for too long: of events that it still holds, later ones of the same users may go out first",
         )
 
     merged = MergedSpool(workers + len(spools), appended_ns, on_gone=on_gone)
