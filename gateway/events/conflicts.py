@@ -13,8 +13,9 @@ import hmac
 from typing import TYPE_CHECKING
 
 from gateway.events.decisions import Pending
+from gateway.events.identity import Repair
 from gateway.events.model import AuditNote
-from gateway.events.outcome import Reason, Rejection
+from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -115,6 +116,29 @@ def judge(prepared: Prepared, pending: Pending, binding: Binding) -> Rejection |
     if pending.cause == "conflict":
         return MOVED
     return RETIRED if pending.cause == "erased" else None
+
+
+def settle(
+    pending: Pending, binding: Binding, rejection: Rejection, *, attaches_known: bool
+) -> tuple[str, Repair | None]:
+    """Give the CID that an event goes out with, or is held with, and what was repaired of it; writes it into the event's places.
+
+    `rejection` is what `judge` made of it. `attaches_known`: an event that names nobody gets the CID of its UID.
+    """
+    identified = pending.identified
+    repair, cid = identified.repair, identified.cid or ""
+    if identified.rejection is not None:
+        return "", repair
+    if FATES[rejection.reason].outcome is Outcome.ACCEPTED and binding.cid is not None:
+        if not cid:
+            cid = binding.cid if attaches_known else ""
+        elif cid != binding.cid and rejection.reason is not Reason.IDENTITY_STRIPPED:
+            # The same person's, hashed otherwise when it was bound: a CID never changes.
+            repair = None if binding.cid == (repair and repair.wrong) else Repair(cid, binding.cid)
+            cid = binding.cid
+            for place in identified.places:
+                place.holder[place.key] = cid
+    return cid, repair
 
 
 def notes(prepared: Prepared, pending: Pending, binding: Binding, verdict: Verdict) -> list[AuditNote]:

@@ -16,13 +16,14 @@ from gateway.events.cookie_answers import CookieAnswers, is_forgotten
 from gateway.events.cookies import UidCookie
 from gateway.events.decisions import Decision, Pending, Prepared, Scope, Verdict
 from gateway.events.enrichment import Enricher
-from gateway.events.identity import Identities, Repair
+from gateway.events.identity import Identities
 from gateway.events.keyring import Keyring
 from gateway.events.model import QuarantineEntry, Record
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.places import attach, replace_uid
 from gateway.events.ppid import PpidDesk
 from gateway.events.relay import RelayPolicy, asked_format
+from gateway.events.releases import Releases
 from gateway.events.screening import Properties, envelope_problem, is_foreign
 from gateway.events.shapes import Shapes
 from gateway.events.uids import Uids
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 _SCOPES = 1_024
-# Parameters that name nobody.
-_HARMLESS = frozenset({"is_s2s", "is_server", "is_debug", "delivery_src"})
 _ACCEPTED = Rejection(Reason.OK)
 _UNAVAILABLE = Rejection(Reason.UNAVAILABLE, "", "the event could not be kept; send it again")
 
@@ -62,6 +61,9 @@ class Pipeline:
         self.relay = RelayPolicy(names, self._cookie) if is_relay else None
         self._conflicts = conflicts.Conflicts(keyring)
         self.resolve = self._conflicts.resolve
+        self.releases = Releases(
+            self._properties, self._identities, self._conflicts, attaches_known=self._attach_known
+        )
         self.ppid = PpidDesk(self._properties, self._cookie).answer
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = lru_cache(_SCOPES)(
@@ -214,18 +216,7 @@ class Pipeline:
         identified, fields = pending.identified, pending.fields
         rejection = identified.rejection or conflicts.judge(prepared, pending, binding) or _ACCEPTED
         outcome = FATES[rejection.reason].outcome
-        repair, cid = identified.repair, identified.cid or ""
-        if identified.rejection is not None:
-            cid = ""
-        elif outcome is Outcome.ACCEPTED and binding.cid is not None:
-            if not cid:
-                cid = binding.cid if self._attach_known else ""
-            elif cid != binding.cid and rejection.reason is not Reason.IDENTITY_STRIPPED:
-                # The same person's, hashed otherwise when it was bound: a CID never changes.
-                repair = None if binding.cid == (repair and repair.wrong) else Repair(cid, binding.cid)
-                cid = binding.cid
-                for place in identified.places:
-                    place.holder[place.key] = cid
+        cid, repair = conflicts.settle(pending, binding, rejection, attaches_known=self._attach_known)
         category, action = fields["ec"], fields["ea"]
         session = self._uids.usable(str(fields.get("sid", "")))
         record = None
@@ -269,8 +260,7 @@ class Pipeline:
         scope, uid, request_id = prepared.scope, pending.uid, pending.request_id
         if is_nobodys:
             self._identities.strip(fields, pending.identified, uid, pending.came_with, binding.cid or "")
-            harmless = {name: text for name, text in envelope.carried.items() if name in _HARMLESS}
-            before_id, behind_id = wire.query_parts(envelope, harmless)
+            before_id, behind_id = wire.nobodys_query_parts(envelope)
             uid, request_id = "", pending.event_id
         else:
             before_id, behind_id = scope.before_id, scope.behind_id

@@ -32,6 +32,8 @@ _NEVER_CARRIED = frozenset(
     {*_EVENT_TEXTS, *_EVENT_JSON, "customer_id", "identify_id", "reset_uid", "generate_uid"}
 )
 _BODY_ENVELOPE = frozenset({"portal_id", "prop_id", "request_id", "is_s2s"})
+# Parameters that name nobody.
+_HARMLESS = frozenset({"is_s2s", "is_server", "is_debug", "delivery_src"})
 _LONGEST_PHONE = 15
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 
@@ -244,3 +246,8 @@ def query_parts(
     ids = urlencode({"portal_id": envelope.portal_id, "prop_id": envelope.prop_id})
     asked = urlencode({"resp_type": response_type, "format": format_})
     return f"{ids}&{asked}&request_id=", f"&{urlencode(carried)}" if carried else ""
+
+
+def nobodys_query_parts(envelope: Envelope) -> tuple[str, str]:
+    """Give the same for an event that goes out as nobody's: of what was carried, only what names nobody goes on."""
+    return query_parts(envelope, {name: text for name, text in envelope.carried.items() if name in _HARMLESS})
