@@ -208,7 +208,10 @@ async def _open_stores(
     # Beside the loop: a signal is heard even when the file has to be brought up to date first, which may take minutes.
     ledger = await asyncio.to_thread(open_ledger, settings, journal)
     stack.push_async_callback(ledger.close)
-    quarantine = open_quarantine(settings.data_dir / "quarantine.db")
+    quarantine = open_quarantine(
+        settings.data_dir / "quarantine.db",
+        on_upgrade=lambda done, of: journal.changed("quarantine_upgrading", done=done, of=of),
+    )
     stack.push_async_callback(quarantine.close)
     return ledger, quarantine
 

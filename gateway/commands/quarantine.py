@@ -36,12 +36,14 @@ def list_held(
 
     Example: `tracking-gateway quarantine list --reason cid_conflict --limit 10`
     """
+    from gateway.quarantine.contract import Which  # noqa: PLC0415 -- see below
     from gateway.quarantine.sqlite import open_quarantine  # noqa: PLC0415 -- `--help` need not wait for it
 
     path = store(config, "quarantine", as_json=json)
     with explained(as_json=json):
         held = open_quarantine(path, read_only=True)
-        entries = held.list(limit=limit, reason=reason or None, portal_id=portal_id or None, uid=uid or None)
+        which = Which(reason=reason or None, portal_id=portal_id or None, uid=uid or None)
+        entries = held.list(limit=limit, which=which)
         counts = held.count()
     rows = [
         {

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 
 from gateway.events.model import QuarantineEntry, Record
+from gateway.events.releases import Way
 from gateway.ledger.sqlite import open_sqlite_ledger
 from gateway.quarantine.contract import QuarantineUnavailable
 from gateway.quarantine.sqlite import open_quarantine
+from tests.unit import quarantine_version_1
 
 
 def entry(event_id: str, uid: str = "900") -> QuarantineEntry:
@@ -157,3 +159,58 @@ def test_a_missing_directory_is_named(tmp_path):
         open_quarantine(tmp_path / "nowhere" / "quarantine.db")
 
     assert f"make the directory {tmp_path / 'nowhere'}" in caught.value.hint
+
+
+async def test_a_file_of_version_1_is_brought_up_to_date_in_place(tmp_path):
+    """By who is there to do it: every entry is as it was, counted, and can be released; a command leaves that to the gateway."""
+    path = tmp_path / "quarantine.db"
+    entries = [msgspec.structs.replace(entry(f"e{number}"), held_ms=number) for number in range(1_050)]
+    entries[7] = msgspec.structs.replace(entries[7], reason="too_old", claimed_cid="c1")
+    quarantine_version_1.make_file(path, entries)
+    for options in ({}, {"read_only": True}):
+        with pytest.raises(QuarantineUnavailable, match="start the gateway once"):
+            open_quarantine(path, **options)
+
+    heard = []
+    store = open_quarantine(path, on_upgrade=lambda done, of: heard.append((done, of)))
+
+    assert heard[-1] == (1, 1)
+    assert entries == store.page(limit=2_000)
+    assert {"cid_conflict": 1_049, "too_old": 1} == store.count()
+    run = await store.open_run(Way.STRIP, 1)
+    assert 1 == await store.order(run, ["e7"])
+    assert await store.discard(["e8"]) == 1
+    assert {"cid_conflict": 1_048, "too_old": 1} == store.count()
+    await store.close()
+
+
+async def test_a_file_that_was_brought_up_to_date_is_like_a_new_one(tmp_path):
+    """The same tables, columns, indexes and triggers."""
+    old, new = tmp_path / "old.db", tmp_path / "new.db"
+    quarantine_version_1.make_file(old, [])
+    for path in (old, new):
+        await open_quarantine(path, on_upgrade=lambda *_: None).close()
+
+    def schema(path):
+        with sqlite3.connect(path) as tool:
+            rows = tool.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY type, name").fetchall()
+        tool.close()
+        return rows
+
+    assert schema(new) == schema(old)
+
+
+async def test_the_bytes_of_discarded_events_are_overwritten(tmp_path):
+    """Neither in the file nor in its log, while the gateway has both open."""
+    path = tmp_path / "quarantine.db"
+    serving, command = open_quarantine(path), open_quarantine(path)
+    await serving.put([entry(f"e{number}", uid=f"secret-{number}") for number in range(300)])
+
+    assert 300 == await command.discard([f"e{number}" for number in range(300)])
+    await command.overwrite()
+
+    for file in tmp_path.iterdir():
+        assert b"secret-" not in bytes_of(file)
+    await serving.put([entry("e-later")])
+    await command.close()
+    await serving.close()

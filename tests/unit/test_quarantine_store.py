@@ -9,7 +9,7 @@ import pytest
 
 from gateway.events.model import QuarantineEntry, Record
 from gateway.events.outcome import Reason
-from gateway.quarantine.contract import QuarantineUnavailable
+from gateway.quarantine.contract import QuarantineUnavailable, Which
 from gateway.quarantine.dead_letters import QuarantineDeadLetters
 from gateway.quarantine.memory import MemoryQuarantine
 from gateway.quarantine.sqlite import open_quarantine
@@ -129,10 +129,17 @@ async def test_a_page_after_an_unknown_event_is_empty(quarantine):
         ({"reason": "too_old", "after": "0190-0003"}, ["0190-0002"]),
         ({"reason": "bad_json"}, []),
         ({"uid": "' OR 1=1 --"}, []),
+        ({"prop_id": "565", "since_ms": 1_002, "until_ms": 1_004}, ["0190-0003", "0190-0002"]),
+        ({"prop_id": "566"}, []),
+        ({"since_ms": 1_004}, ["0190-0004"]),
+        ({"until_ms": 1_001}, []),
+        ({"event_ids": ("0190-0001", "0190-0004", "0190-9999")}, ["0190-0004", "0190-0001"]),
+        ({"event_ids": ("0190-0001", "0190-0004"), "uid": "901"}, ["0190-0004"]),
     ],
 )
 async def test_filters_narrow_the_list_together(quarantine, filters, expected):
     """Each filter that is given must agree; a filter is a value, never a piece of a query."""
+    after = filters.get("after")
     await quarantine.put(
         [
             entry(1, portal_id="1"),
@@ -142,7 +149,11 @@ async def test_filters_narrow_the_list_together(quarantine, filters, expected):
         ]
     )
 
-    assert expected == ids(quarantine.list(limit=10, **filters))
+    which = Which(**{name: value for name, value in filters.items() if name != "after"})
+    assert expected == ids(quarantine.list(limit=10, which=which, after=after))
+    if after is None:
+        assert expected[::-1] == ids(quarantine.page(limit=10, which=which))
+        assert len(expected) == sum(quarantine.count(which).values())
 
 
 async def test_entries_are_counted_by_reason(quarantine):
@@ -160,7 +171,7 @@ async def test_many_callers_at_once_all_have_their_entries_kept(quarantine):
     async def caller(number: int) -> bool:
         mine = [entry(number * 10 + each, uid=f"u{number}") for each in range(number % 7 + 1)]
         await quarantine.put(mine)
-        return sorted(ids(mine)) == sorted(ids(quarantine.list(limit=100, uid=f"u{number}")))
+        return sorted(ids(mine)) == sorted(ids(quarantine.list(limit=100, which=Which(uid=f"u{number}"))))
 
     found = await asyncio.gather(*(caller(number) for number in range(300)))
 
