@@ -22,6 +22,7 @@ from gateway.far_desk import FarDesk, hear_from_afar
 from gateway.ledger.contract import LedgerUnavailable
 from gateway.outflow import cancelled, merge_partitions, start_delivery
 from gateway.quarantine.sqlite import open_quarantine
+from gateway.releases import ReleaseDesk, start_releases
 from gateway.sdk import script_source
 from gateway.spool.feed import Feed
 from gateway.stores import (
@@ -138,6 +139,10 @@ async def running_gateway(
             desk=desk,
         )
         stack.push_async_callback(lambda: _drained(ingest, deadline))
+        if worker == 0:
+            start_releases(
+                ReleaseDesk(pipeline.releases, ledger, spools[0], quarantine, journal), deadline, stack
+            )
         public_url = await _start_public(settings, ingest, listener, stack)
         running = Running(public_url, "", ledger, spools)
         if with_admin:

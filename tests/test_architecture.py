@@ -26,6 +26,7 @@ ROOMS = {
     "stores": {"ledger", "spool", "telemetry"},
     "deadline": set(),
     "far_desk": {"events"},
+    "releases": {"deadline", "events", "ledger", "quarantine", "spool", "telemetry"},
     "outflow": {
         "events",
         "ledger",
@@ -47,6 +48,7 @@ ROOMS = {
         "web",
         "stores",
         "outflow",
+        "releases",
         "deadline",
         "far_desk",
         "cookie_key",

@@ -14,7 +14,7 @@ from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
     from gateway.events.decisions import Decision, Prepared, Verdict
-    from gateway.events.model import Record
+    from gateway.events.model import QuarantineEntry, Record
     from gateway.events.relay import Relayed
     from gateway.telemetry.logging import Log
     from gateway.telemetry.metrics import Metrics
@@ -135,6 +135,24 @@ class Journal:
             uid=record.uid,
             attempts=attempts,
         )
+
+    def release(self, entry: QuarantineEntry, way: str, result: str, reason: str) -> None:
+        """Say what became of a release order: `released`, for what it was held; `stayed`, why."""
+        self._metrics.release(result)
+        log = self._logger.info if result == "released" else self._logger.warning
+        log(
+            "release",
+            result=result,
+            reason=str(reason),
+            way=str(way),
+            event_id=entry.event_id,
+            portal_id=redact(entry.portal_id),
+            uid=redact(entry.uid),
+        )
+
+    def bound(self, count: int) -> None:
+        """Count customers that were bound by a release."""
+        self._metrics.bindings.inc(count)
 
     def state(self, name: str, cause: str) -> None:
         """Say that the collector is left alone, tried again, or back."""

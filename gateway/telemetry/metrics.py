@@ -108,6 +108,12 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        releases = Counter(
+            "tracking_gateway_quarantine_releases",
+            "Release orders that were carried out, by what became of the event.",
+            ["result"],
+            registry=self.registry,
+        )
         self.answer_seconds = Histogram(
             "tracking_gateway_answer_seconds",
             "From the complete request to the answer, durability included.",
@@ -119,6 +125,7 @@ class Metrics:
         self._twin = lru_cache(16)(twins.labels)
         self._relayed = lru_cache(16)(relayed.labels)
         self._archived = {name: archived.labels(name) for name in ("kept", "erased", "lost")}
+        self._release = lru_cache(16)(releases.labels)
         # Every series exists from the start, so that a rate over the first event is right.
         for reason, fate in FATES.items():
             if fate.status:
@@ -130,6 +137,8 @@ class Metrics:
             self._delivery(result)
         for how in Relayed:
             self._relayed(how.value)
+        for result in ("released", "stayed"):
+            self._release(result)
 
     def event(self, outcome: Outcome, reason: Reason) -> None:
         """Count one event that came in."""
@@ -154,6 +163,10 @@ class Metrics:
             self._archived[result].inc(count)
         self._archive_bytes.set(size)
         self._archive_stopped.set(is_stopped)
+
+    def release(self, result: str) -> None:
+        """Count one release order that was carried out."""
+        self._release(result).inc()
 
     def exposition(self) -> bytes:
         """Give this process's numbers in Prometheus' text format."""
