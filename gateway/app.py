@@ -21,7 +21,6 @@ from gateway.events.pipeline import Pipeline
 from gateway.far_desk import FarDesk, hear_from_afar
 from gateway.ledger.contract import LedgerUnavailable
 from gateway.outflow import cancelled, merge_partitions, start_delivery
-from gateway.quarantine.sqlite import open_quarantine
 from gateway.releases import ReleaseDesk, start_releases
 from gateway.sdk import script_source
 from gateway.spool.feed import Feed
@@ -30,6 +29,7 @@ from gateway.stores import (
     keep_ledger,
     left_behind,
     make_data_dir,
+    open_held,
     open_ledger,
     open_partition,
 )
@@ -213,10 +213,7 @@ async def _open_stores(
     # Beside the loop: a signal is heard even when the file has to be brought up to date first, which may take minutes.
     ledger = await asyncio.to_thread(open_ledger, settings, journal)
     stack.push_async_callback(ledger.close)
-    quarantine = open_quarantine(
-        settings.data_dir / "quarantine.db",
-        on_upgrade=lambda done, of: journal.changed("quarantine_upgrading", done=done, of=of),
-    )
+    quarantine = open_held(settings, journal)
     stack.push_async_callback(quarantine.close)
     return ledger, quarantine
 

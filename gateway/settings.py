@@ -30,6 +30,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_types import (
+    PLACEHOLDERS,
     AliasPolicy,
     Archive,
     ConflictPolicy,
@@ -54,11 +55,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 ENV_PREFIX = "TRACKING_GATEWAY_"
-
-_PLACEHOLDERS = (
-    "0", "-1", "undefined", "null", "none", "nil", "true", "false", "unknown", "anonymous", "guest", "n/a",
-    "[object Object]", "NaN", "not_authenticated", "00000000-0000-0000-0000-000000000000",
-)  # fmt: skip
 
 
 class Server(Section):
@@ -111,6 +107,12 @@ class Ledger(Section):
     cache_entries: int = Field(default=200_000, ge=1_000)
 
 
+class Quarantine(Section):
+    """`[quarantine]`: how many events may wait for a person."""
+
+    max_entries: int = Field(default=1_000_000, ge=1)
+
+
 class Identity(Section):
     """`[identity]`: how customers are recognised."""
 
@@ -129,7 +131,7 @@ class Identity(Section):
     default_region: str = "VN"
     gmail_dots: Literal["keep", "drop"] = "keep"
     plus_tags: Literal["keep", "drop"] = "keep"
-    placeholder_cids: tuple[str, ...] = _PLACEHOLDERS
+    placeholder_cids: tuple[str, ...] = PLACEHOLDERS
 
     @field_validator("default_region")
     @classmethod
@@ -232,6 +234,7 @@ class Settings(BaseSettings):
     spool: Spool = Spool()
     archive: Archive = Archive()
     ledger: Ledger = Ledger()
+    quarantine: Quarantine = Quarantine()
     identity: Identity = Identity()
     # Also the default one must not be among the cookies that are relayed.
     cookies: Cookies = Field(default=Cookies(), validate_default=True)

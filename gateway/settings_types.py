@@ -158,3 +158,9 @@ RelayBudget = Annotated[int, Field(ge=10, le=10_000), AfterValidator(_within_an_
 """Milliseconds that a client may wait for the collector; no longer than an attempt, whose `timeout_seconds` stand before it."""
 
 CookieName = Annotated[str, AfterValidator(_cookie_name)]
+
+PLACEHOLDERS = (
+    "0", "-1", "undefined", "null", "none", "nil", "true", "false", "unknown", "anonymous", "guest", "n/a",
+    "[object Object]", "NaN", "not_authenticated", "00000000-0000-0000-0000-000000000000",
+)  # fmt: skip
+"""What pages and phones send when nobody is signed in."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.ledger.contract import LedgerUnavailable
 from gateway.ledger.sqlite import open_sqlite_ledger
+from gateway.quarantine.sqlite import open_quarantine
 from gateway.spool.segments import open_segment_spool
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from gateway.ledger.contract import Ledger
     from gateway.ledger.sqlite import SqliteLedger
+    from gateway.quarantine.sqlite import SqliteQuarantine
     from gateway.settings import Settings
     from gateway.spool.segments import SegmentSpool
     from gateway.telemetry.journal import Journal
@@ -72,6 +74,19 @@ def open_ledger(settings: Settings, journal: Journal) -> SqliteLedger:
     if said:
         journal.changed("ledger_upgraded", seconds=round(time.monotonic() - began, 1))
     return ledger
+
+
+def open_held(settings: Settings, journal: Journal) -> SqliteQuarantine:
+    """Open the quarantine; one of an older version is brought up to date, and the log says so. Raises `QuarantineUnavailable`."""
+    steps: list[int] = []
+    quarantine = open_quarantine(
+        settings.data_dir / "quarantine.db",
+        max_entries=settings.quarantine.max_entries,
+        on_upgrade=lambda done, _: steps.append(done),
+    )
+    if steps:
+        journal.changed("quarantine_upgraded", entries=sum(quarantine.count().values()))
+    return quarantine
 
 
 async def open_partition(settings: Settings, journal: Journal, number: int) -> SegmentSpool:

@@ -23,7 +23,7 @@ ROOMS = {
     "sdk": set(),
     "web": {"events", "ledger", "quarantine", "spool", "telemetry"},
     "sandbox": {"events", "sdk"},
-    "stores": {"ledger", "spool", "telemetry"},
+    "stores": {"ledger", "quarantine", "spool", "telemetry"},
     "deadline": set(),
     "far_desk": {"events"},
     "releases": {"deadline", "events", "ledger", "quarantine", "spool", "telemetry"},

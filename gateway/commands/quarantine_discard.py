@@ -35,7 +35,7 @@ from gateway.commands.quarantine_options import (
     missing,
     summed,
 )
-from gateway.terminal import explained, fail, print_json
+from gateway.terminal import asked, explained, fail, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -121,7 +121,8 @@ def _ask(counts: dict[str, int], *, is_sure: bool, as_json: bool) -> None:
     sys.stderr.write(
         f"To be discarded for good: {counted(sum(counts.values()), 'event')} ({summed(counts)}).\n"
     )
-    typer.confirm("Discard?", abort=True, err=True)
+    if not asked("Discard?"):
+        raise typer.Abort
 
 
 async def _discard(

@@ -34,7 +34,7 @@ from gateway.commands.quarantine_options import (
 )
 from gateway.events.releases import Way
 from gateway.events.remedies import remedy
-from gateway.terminal import explained, fail, print_json
+from gateway.terminal import asked, explained, fail, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,7 +119,8 @@ def _ask(counts: dict[str, int], way: Way, *, is_sure: bool, as_json: bool) -> N
         fail("there is no terminal to ask on: write --yes when you are sure", code=2, as_json=as_json)
     total = sum(counts.values())
     sys.stderr.write(f"To be released: {counted(total, 'event')} ({summed(counts)}), {_MEANS[way]}.\n")
-    typer.confirm("Release?", abort=True, err=True)
+    if not asked("Release?"):
+        raise typer.Abort
 
 
 async def _order(path: Path, which: Which, way: Way, total: int, *, as_json: bool) -> _Run:
