@@ -21,6 +21,7 @@ from gateway.events.pipeline import Pipeline
 from gateway.far_desk import FarDesk, hear_from_afar
 from gateway.ledger.contract import LedgerUnavailable
 from gateway.outflow import cancelled, merge_partitions, start_delivery
+from gateway.quarantine.contract import QuarantineUnavailable
 from gateway.releases import ReleaseDesk, start_releases
 from gateway.sdk import script_source
 from gateway.spool.feed import Feed
@@ -63,12 +64,18 @@ class Running:
     """A gateway that takes events: where it listens, and whether anything is in its way."""
 
     def __init__(
-        self, public_url: str, admin_url: str, ledger: Ledger, spools: Sequence[SegmentSpool]
+        self,
+        public_url: str,
+        admin_url: str,
+        ledger: Ledger,
+        quarantine: QuarantineStore,
+        spools: Sequence[SegmentSpool],
     ) -> None:
         self.public_url = public_url
         self.admin_url = admin_url
         self.is_stopping = False
         self._ledger = ledger
+        self._quarantine = quarantine
         self._spools = spools
 
     def problems(self) -> dict[str, str]:
@@ -83,6 +90,12 @@ class Running:
             self._ledger.lookup("", "")
         except LedgerUnavailable as error:
             found["ledger"] = error.cause
+        try:
+            full = self._quarantine.trouble
+        except QuarantineUnavailable as error:
+            full = error
+        if full is not None:
+            found["quarantine"] = f"{full.cause}; {full.hint}"
         return found
 
     @property
@@ -144,7 +157,7 @@ async def running_gateway(
                 ReleaseDesk(pipeline.releases, ledger, spools[0], quarantine, journal), deadline, stack
             )
         public_url = await _start_public(settings, ingest, listener, stack)
-        running = Running(public_url, "", ledger, spools)
+        running = Running(public_url, "", ledger, quarantine, spools)
         if with_admin:
             running.admin_url = await _start_admin(settings, running, metrics, stack)
         for chore in (

@@ -50,7 +50,7 @@ _STORES = (LedgerUnavailable, QuarantineUnavailable, SpoolUnavailable)
 
 
 class ReleaseDesk:
-    """Carries out the orders of one quarantine into one spool."""
+    """Carries out the orders of one quarantine into one spool, and says how full it is."""
 
     def __init__(
         self, releases: Releases, ledger: Ledger, spool: Spool, quarantine: QuarantineStore, journal: Journal
@@ -62,6 +62,7 @@ class ReleaseDesk:
         self._journal = journal
         self._noted: set[str] = set()
         self._is_in_trouble = False
+        self._is_full = False
         self._stopping = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -118,6 +119,7 @@ class ReleaseDesk:
         while not self._stopping.is_set():
             pause = 0.0
             try:
+                self._count()
                 if not await self.carry_out():
                     pause = _LOOK_SECONDS
                 elif self._is_in_trouble:
@@ -131,6 +133,16 @@ class ReleaseDesk:
                 self._tell(**describe(error))
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
+
+    def _count(self) -> None:
+        """Say how many entries there are, and once that there is no room for more."""
+        self._journal.held(self._quarantine.count())
+        full = self._quarantine.trouble
+        if full is not None and not self._is_full:
+            self._journal.trouble("quarantine_full", detail=full.cause, hint=full.hint)
+        elif full is None and self._is_full:
+            self._journal.changed("quarantine_has_room")
+        self._is_full = full is not None
 
     def _tell(self, **fields: object) -> None:
         if not self._is_in_trouble:

@@ -109,6 +109,10 @@ class Progress(msgspec.Struct, frozen=True):
 class QuarantineStore(Protocol):
     """Where events wait for a person."""
 
+    @property
+    def trouble(self) -> QuarantineUnavailable | None:
+        """Why nothing more would be kept now, and what would mend it. Raises `QuarantineUnavailable`."""
+
     async def put(self, entries: Sequence[QuarantineEntry]) -> None:
         """Keep the entries, durably on return. An event id that is kept already is left as it is, unless that entry is leaving.
 

@@ -33,14 +33,19 @@ class MemoryQuarantine:
         self._max_entries = max_entries
         self._is_closed = False
 
+    @property
+    def trouble(self) -> QuarantineUnavailable | None:
+        """Why nothing more would be kept now, and what would mend it."""
+        self._refuse_when_closed()
+        is_full = self._max_entries is not None and len(self._held) >= self._max_entries
+        return self._full() if is_full else None
+
     async def put(self, entries: Sequence[QuarantineEntry]) -> None:
         """Keep the entries. An event id that is kept already is left as it is, unless that entry is leaving."""
         self._refuse_when_closed()
         new = {each.event_id for each in entries} - self._held.keys()
         if self._max_entries is not None and new and len(self._held) + len(new) > self._max_entries:
-            raise QuarantineUnavailable(
-                "memory", f"it is full: {self._max_entries} events are held", "release or discard some"
-            )
+            raise self._full()
         for entry in entries:
             if entry.event_id in self._leaving:
                 self._leaving.discard(entry.event_id)
@@ -169,6 +174,11 @@ class MemoryQuarantine:
             self._orders.pop(event_id, None)
             self._refusals.pop(event_id, None)
         return len(gone)
+
+    def _full(self) -> QuarantineUnavailable:
+        return QuarantineUnavailable(
+            "memory", f"it is full: {self._max_entries} events are held", "release or discard some"
+        )
 
     def _refuse_when_closed(self) -> None:
         if self._is_closed:

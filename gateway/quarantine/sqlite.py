@@ -98,7 +98,7 @@ class SqliteQuarantine:
 
     @property
     def trouble(self) -> QuarantineUnavailable | None:
-        """Why nothing more can be kept at this moment, `None` while it can. Raises `QuarantineUnavailable`."""
+        """Why nothing more would be kept now, and what would mend it. Raises `QuarantineUnavailable`."""
         if self._max_entries is None or self._reader.value(_ALL) < self._max_entries:
             return None
         return self._full()

@@ -13,6 +13,8 @@ from gateway.events.twin import TwinState
 from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.events.decisions import Decision, Prepared, Verdict
     from gateway.events.model import QuarantineEntry, Record
     from gateway.events.relay import Relayed
@@ -149,6 +151,10 @@ class Journal:
             portal_id=redact(entry.portal_id),
             uid=redact(entry.uid),
         )
+
+    def held(self, by_reason: Mapping[str, int]) -> None:
+        """Say how many events the quarantine holds, by reason."""
+        self._metrics.held(by_reason)
 
     def bound(self, count: int) -> None:
         """Count customers that were bound by a release."""

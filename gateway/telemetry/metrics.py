@@ -21,9 +21,12 @@ from prometheus_client import (
 
 from gateway.events.outcome import FATES, Reason
 from gateway.events.relay import Relayed
+from gateway.events.remedies import REMEDIES
 from gateway.events.twin import TwinState
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from gateway.events.outcome import Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -114,6 +117,13 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        held = Gauge(
+            "tracking_gateway_quarantine_entries",
+            "Events that wait for a person, and dead letters, by reason.",
+            ["reason"],
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
         self.answer_seconds = Histogram(
             "tracking_gateway_answer_seconds",
             "From the complete request to the answer, durability included.",
@@ -126,6 +136,7 @@ class Metrics:
         self._relayed = lru_cache(16)(relayed.labels)
         self._archived = {name: archived.labels(name) for name in ("kept", "erased", "lost")}
         self._release = lru_cache(16)(releases.labels)
+        self._held = lru_cache(64)(held.labels)
         # Every series exists from the start, so that a rate over the first event is right.
         for reason, fate in FATES.items():
             if fate.status:
@@ -167,6 +178,11 @@ class Metrics:
     def release(self, result: str) -> None:
         """Count one release order that was carried out."""
         self._release(result).inc()
+
+    def held(self, by_reason: Mapping[str, int]) -> None:
+        """Set how many events the quarantine holds; what is not named is none."""
+        for reason in (*REMEDIES, *by_reason):
+            self._held(str(reason)).set(by_reason.get(reason, 0))
 
     def exposition(self) -> bytes:
         """Give this process's numbers in Prometheus' text format."""

@@ -14,24 +14,31 @@ if TYPE_CHECKING:
 Readiness = dict[str, str]
 
 
+# In trouble, they keep a few events from being taken, not the gateway from being used: an only gateway that is taken out of service
+# for it would take no events at all.
+_TOLERATED = frozenset({"quarantine"})
+
+
 def build_admin(
     readiness: Callable[[], Mapping[str, str]], exposition: Callable[[], bytes]
 ) -> web.Application:
     """Give the admin application.
 
-    `readiness` gives what is in the way of taking events, by part of the gateway, empty when nothing is; `exposition` the
-    metrics in Prometheus' text format.
+    `readiness` gives what is in the way of taking events, by part of the gateway (`spool`, `worker 1: spool`), empty when nothing is; `exposition` the
+    metrics in Prometheus' text format. A quarantine in trouble is told as a warning: the gateway is ready.
     """
 
     async def healthz(_: web.Request) -> web.Response:
         return web.json_response({"status": "alive"})
 
     async def readyz(_: web.Request) -> web.Response:
-        problems = readiness()
-        status = "not ready" if problems else "ready"
-        return web.json_response(
-            {"status": status, "problems": dict(problems)}, status=503 if problems else 200
-        )
+        found = readiness()
+        warnings = {part: what for part, what in found.items() if part.rpartition(": ")[2] in _TOLERATED}
+        problems = {part: what for part, what in found.items() if part not in warnings}
+        answer: dict[str, object] = {"status": "not ready" if problems else "ready", "problems": problems}
+        if warnings:
+            answer["warnings"] = warnings
+        return web.json_response(answer, status=503 if problems else 200)
 
     async def metrics(_: web.Request) -> web.Response:
         return web.Response(body=exposition(), headers={"Content-Type": CONTENT_TYPE})

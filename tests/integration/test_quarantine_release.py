@@ -34,8 +34,7 @@ class Shop:
 
     async def send(self, request_id, fields):
         async with self._session.post(self.gateway.collect_url(request_id), json=fields) as response:
-            answer = await response.json()
-            return response.status, answer.get("reason", "")
+            return response.status, (await response.json()).get("reason", "")
 
     async def sign_in(self, request_id, email, uid=UID):
         fields = event("user", "sign_in", uid=uid, dims={"customers": {"email": email}})
@@ -50,6 +49,11 @@ class Shop:
         entries = store.page(limit=100, which=Which(reason=reason))
         store._reader.close()
         return entries
+
+    async def ready(self):
+        """Give what `/readyz` answers: its status, and the document."""
+        async with self._session.get(f"{self.gateway.admin_url}/readyz") as response:
+            return response.status, await response.json()
 
     async def arrived(self, count):
         async def enough():
@@ -72,7 +76,7 @@ class Shop:
 async def shop(tmp_path):
     async with (
         running_collector() as collector,
-        running_gateway_process(tmp_path, collector.url) as gateway,
+        running_gateway_process(tmp_path, collector.url, quarantine={"max_entries": 2}) as gateway,
         aiohttp.ClientSession() as session,
     ):
         yield Shop(gateway, collector, session)
@@ -126,6 +130,36 @@ async def test_a_held_event_goes_out_in_the_way_that_somebody_chose(shop):
     ]
     came, went = law(await shop.settled())
     assert 3 == came == went
+
+
+async def test_a_full_quarantine_refuses_what_it_would_hold_and_nothing_else(shop):
+    """The page keeps the event and sends it again; the gateway stays in service, and says in four places what is wrong."""
+    held = 'tracking_gateway_quarantine_entries{reason="cid_conflict"}'
+
+    async def counted(count):
+        async def is_so():
+            return (await shop.gateway.metrics()).get(held) == count
+
+        await until(is_so, f"{count} held events are counted")
+
+    await shop.sign_in("r-1", LAN)
+    await shop.sign_in("r-2", BINH)
+    await shop.sign_in("r-3", BINH)
+    assert (503, "unavailable") == await shop.sign_in("r-4", BINH)
+    assert (200, "ok") == await shop.sign_in("r-5", LAN)
+    status, ready = await shop.ready()
+    assert (200, "ready", {}) == (status, ready["status"], ready["problems"])
+    assert ready["warnings"]["quarantine"].startswith("it is full: 2 events are held; look with")
+    await counted(2)
+    assert 1 == len(shop.gateway.log_lines("quarantine_full"))
+    assert "quarantine.max_entries" in shop.gateway.log_lines("not_kept")[0]["detail"]
+
+    done = await shop.command("release", "--all", "--as", "strip", "--yes", "--json")
+    assert 2 == done.json["released"]
+    assert (200, "cid_conflict") == await shop.sign_in("r-4", BINH)
+    assert "warnings" not in (await shop.ready())[1]
+    await counted(1)
+    assert 1 == len(shop.gateway.log_lines("quarantine_has_room"))
 
 
 async def test_a_dead_letter_is_sent_again_and_comes_back_when_it_is_refused_again(shop):

@@ -175,9 +175,11 @@ async def test_pages_of_the_oldest_go_on_behind_what_has_gone(quarantine):
 async def test_a_full_quarantine_says_so_and_takes_what_it_has_already(small):
     """What one caller brings is kept as a whole or not at all; room that is made is used at once."""
     await small.put([entry(1), entry(2)])
+    assert small.trouble is None
     with pytest.raises(QuarantineUnavailable, match="full: 3"):
         await small.put([entry(3), entry(4)])
     await small.put([entry(3)])
+    assert "full: 3" in small.trouble.cause
 
     await small.put([entry(1), entry(3)])
     with pytest.raises(QuarantineUnavailable) as caught:

@@ -295,6 +295,26 @@ async def test_a_running_desk_finds_orders_and_stops_when_told(shop):
     assert 1 == text.count('"releases_go_on"')
 
 
+async def test_how_much_is_held_is_counted_by_reason(shop):
+    """Every reason has its series; one that has no entry any more goes back to zero."""
+    event_id = (await shop.hold("c-second"))[0]
+    await shop.bury()
+
+    def entries():
+        return {
+            reason: shop.metrics.registry.get_sample_value(
+                "tracking_gateway_quarantine_entries", {"reason": reason}
+            )
+            for reason in ("cid_conflict", "refused_by_collector", "too_old")
+        }
+
+    shop.desk._count()
+    assert {"cid_conflict": 1, "refused_by_collector": 1, "too_old": 0} == entries()
+    await shop.quarantine.discard([event_id])
+    shop.desk._count()
+    assert 0 == entries()["cid_conflict"]
+
+
 async def test_a_desk_that_never_started_can_be_stopped(shop):
     """As everything that is closed on the way out of a start that failed."""
     await shop.desk.stop(1)
