@@ -234,6 +234,7 @@ async def test_a_store_that_is_no_store_is_an_error_without_a_traceback(config):
         assert f"the {name} at" in json.json["error"]
 
 
+FILTERS = ("EVENT_ID", "--reason", "--since", "--until", "--portal-id", "--prop-id", "--uid")
 HELP = {
     (): ("serve", "demo", "check", "snippet", "ledger", "quarantine", "--version"),
     ("serve",): ("Take events until SIGTERM", "--config", "--json", "/readyz", "TRACKING_GATEWAY_CONFIG"),
@@ -305,16 +306,23 @@ HELP = {
         "--json",
         "Example:",
     ),
-    ("quarantine",): ("list", "wait for a person"),
-    ("quarantine", "list"): (
-        "why it waits",
-        "--reason",
-        "--uid",
-        "--portal-id",
-        "--limit",
+    ("quarantine",): ("list", "show", "release", "discard", "export", "wait for a person"),
+    ("quarantine", "list"): ("why it waits", *FILTERS, "--limit", "--json", "Example:"),
+    ("quarantine", "show"): ("EVENT_ID", "why it waits", "--json", "Example:"),
+    ("quarantine", "release"): (
+        *FILTERS,
+        "--as",
+        "new_uid",
+        "strip",
+        "accept_alias",
+        "--all",
+        "--yes",
+        "--no-wait",
         "--json",
         "Example:",
     ),
+    ("quarantine", "discard"): (*FILTERS, "--why", "--all", "--yes", "--json", "Example:"),
+    ("quarantine", "export"): (*FILTERS, "--format", "--output", "--json", "Example:"),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import sys
@@ -72,14 +73,27 @@ class Shop:
         return await until(nothing_waits, "nothing waits")
 
 
-@pytest.fixture
-async def shop(tmp_path):
+@contextlib.asynccontextmanager
+async def running_shop(folder, **sections):
     async with (
         running_collector() as collector,
-        running_gateway_process(tmp_path, collector.url, quarantine={"max_entries": 2}) as gateway,
+        running_gateway_process(folder, collector.url, **sections) as gateway,
         aiohttp.ClientSession() as session,
     ):
         yield Shop(gateway, collector, session)
+
+
+@pytest.fixture
+async def shop(tmp_path):
+    async with running_shop(tmp_path, quarantine={"max_entries": 2}) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def busy_shop(tmp_path):
+    """A gateway whose events are taken by two processes and delivered, or buried, by a third."""
+    async with running_shop(tmp_path, server={"workers": 2}) as opened:
+        yield opened
 
 
 def law(metrics):
@@ -162,30 +176,38 @@ async def test_a_full_quarantine_refuses_what_it_would_hold_and_nothing_else(sho
     assert 1 == len(shop.gateway.log_lines("quarantine_has_room"))
 
 
-async def test_a_dead_letter_is_sent_again_and_comes_back_when_it_is_refused_again(shop):
+async def test_a_dead_letter_is_sent_again_and_comes_back_when_it_is_refused_again(busy_shop):
     """With its own request id; a person's right takes it away before anybody releases it."""
-    await shop.collector.behave(status=400)
-    await shop.sign_in("r-1", LAN)
-    await shop.sign_in("r-2", BINH, OTHER_UID)
+    await busy_shop.collector.behave(status=400)
+    await busy_shop.sign_in("r-1", LAN)
+    await busy_shop.sign_in("r-2", BINH, OTHER_UID)
 
     async def buried(count=2):
-        return len(shop.held("refused_by_collector")) == count
+        return len(busy_shop.held("refused_by_collector")) == count
 
     await until(buried, "both are buried")
-    again = await shop.command("release", "--all", "--yes", "--json")
+    again = await busy_shop.command("release", "--all", "--yes", "--json")
     assert (0, 2) == (again.code, again.json["released"])
     await until(buried, "both came back")
-    assert 4 == (await shop.settled())['tracking_gateway_deliveries_total{result="undeliverable"}']
+    assert 4 == (await busy_shop.settled())['tracking_gateway_deliveries_total{result="undeliverable"}']
 
-    await shop.collector.behave()
+    await busy_shop.collector.behave()
     erased = await run(
-        "ledger", "erase", "--uid", OTHER_UID, "--reason", "t-1", "--yes", "--config", shop.gateway.config
+        "ledger",
+        "erase",
+        "--uid",
+        OTHER_UID,
+        "--reason",
+        "t-1",
+        "--yes",
+        "--config",
+        busy_shop.gateway.config,
     )
     assert 0 == erased.code
-    assert 0 == (await shop.command("release", "--reason", "refused_by_collector", "--yes")).code
-    sent = [each["query"]["request_id"] for each in await shop.arrived(1)]
+    assert 0 == (await busy_shop.command("release", "--reason", "refused_by_collector", "--yes")).code
+    sent = [each["query"]["request_id"] for each in await busy_shop.arrived(1)]
     assert {"r-1"} == set(sent)
-    came, went = law(await shop.settled())
+    came, went = law(await busy_shop.settled())
     assert 5 == came == went
 
 
