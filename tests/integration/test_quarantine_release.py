@@ -112,7 +112,8 @@ async def test_a_held_event_goes_out_in_the_way_that_somebody_chose(shop):
     assert (200, "ok") == await shop.sign_in("r-lan", LAN)
     assert (200, "cid_conflict") == await shop.sign_in("r-binh", BINH)
     assert (200, "cid_conflict") == await shop.sign_in("r-binh-2", BINH)
-    first, second = [each.event_id for each in shop.held()]
+    of = {each.record.query.partition("request_id=")[2]: each.event_id for each in shop.held()}
+    first, second = of["r-binh"], of["r-binh-2"]
 
     plain = await shop.command("release", "--reason", "cid_conflict", "--yes")
     assert 1 == plain.code
