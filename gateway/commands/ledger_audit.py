@@ -46,7 +46,7 @@ def audit(  # noqa: PLR0913 -- each is an option
     ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON document a line.")] = False,
 ) -> None:
-    """List what happened to identities, newest last: bindings, conflicts, repairs, aliases, imports, erasures.
+    """List what happened to identities, newest last: bindings, conflicts, repairs, aliases, imports, releases, erasures.
 
     Without --after these are the last entries. What names a person who was erased is gone; that something happened stays.
 

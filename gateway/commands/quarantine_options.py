@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 EventIds = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[EVENT_ID]...", help="These events; else the filters say which."),
+    typer.Argument(metavar="EVENT_ID", help="These events; else the filters say which."),
 ]
-ReasonOption = Annotated[str, typer.Option(help="Only this reason, such as cid_conflict.")]
+ReasonOption = Annotated[str, typer.Option(help=f"Only this reason: {', '.join(kept_reasons())}.")]
 _TIMES = "RFC 3339, such as 2026-11-30T07:00:00Z, or so long ago: 30m, 2h, 3d."
 SinceOption = Annotated[str, typer.Option(metavar="TIME", help=f"Held at this time or later: {_TIMES}")]
 UntilOption = Annotated[str, typer.Option(metavar="TIME", help="Held before this time; written alike.")]

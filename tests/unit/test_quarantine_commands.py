@@ -17,6 +17,7 @@ from gateway.events.remedies import kept_reasons, remedy
 from gateway.ledger.sqlite import open_sqlite_ledger
 from gateway.quarantine.contract import Answer
 from gateway.quarantine.sqlite import open_quarantine
+from tests.command_line import on_a_terminal
 from tests.unit.test_quarantine_store import entry
 
 NOW = 1_790_000_000_000
@@ -266,3 +267,19 @@ def test_a_reason_that_must_not_stay_is_refused(full, why):
     """No address for ever in the audit log, and one line."""
     assert "--why" in full.json("discard", "--all", "--why", why, "--yes", code=2)["error"]
     assert 4 == full.json("list")["total"]
+
+
+async def test_what_changes_something_asks_on_a_terminal(full):
+    """The question says how many and of which reasons; a no changes nothing, a yes does it, and only the answer is on standard output."""
+    config = ("--config", full.config)
+    no = await on_a_terminal("[y/N]", b"n\n", "quarantine", "release", "--all", "--as", "strip", *config)
+    yes = await on_a_terminal(
+        "[y/N]", b"y\n", "quarantine", "discard", "--reason", "too_old", "--why", "t-1", *config
+    )
+    assert (1, "") == (no.code, no.out)
+    assert (
+        "To be released: 4 events (2 cid_conflict, 1 refused_by_collector, 1 too_old), as nobody's" in no.err
+    )
+    assert "Release? [y/N]" in no.err
+    assert (0, "Discarded: 1 event (1 too_old); the bytes are overwritten.\n") == (yes.code, yes.out)
+    assert "To be discarded for good: 1 event (1 too_old)." in yes.err

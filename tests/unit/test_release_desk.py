@@ -11,13 +11,15 @@ import pytest
 
 from gateway.events.outcome import Reason
 from gateway.events.packing import unpack
+from gateway.events.pipeline import Pipeline
 from gateway.events.releases import Way
+from gateway.ledger.verify import verify
 from gateway.quarantine.contract import Progress
 from gateway.quarantine.dead_letters import QuarantineDeadLetters
 from gateway.releases import ReleaseDesk
 from gateway.spool.contract import SpoolUnavailable
 from gateway.telemetry.journal import Journal
-from tests.builders import PORTAL_ID, event, post, shop_pipeline
+from tests.builders import PORTAL_ID, event, make_settings, post, shop_pipeline
 from tests.unit.ingest_fakes import LEDGER_DOWN, QUARANTINE_DOWN, SPOOL_DOWN, Bench
 
 UID = "1234567890123"
@@ -30,12 +32,11 @@ def sign_in(customer, uid=UID):
 class Shop(Bench):
     """An ingest with everything that it leaves behind, and the desk that carries out releases into the same spool."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, pipeline=None):
+        super().__init__(pipeline)
         self.journal = Journal(self._log, self.metrics)
-        self.desk = ReleaseDesk(
-            shop_pipeline().releases, self.ledger, self.spool, self.quarantine, self.journal
-        )
+        releases = (pipeline or shop_pipeline()).releases
+        self.desk = ReleaseDesk(releases, self.ledger, self.spool, self.quarantine, self.journal)
 
     async def hold(self, *customers, uid=UID) -> list[str]:
         """Hold an event for each customer under a UID that is another's; gives their ids, and empties the spool."""
@@ -95,6 +96,33 @@ async def test_a_release_is_sent_taken_away_counted_logged_and_audited(shop):
     assert ("released", "cid_conflict", "new_uid", event_id, UID) == (
         line["result"], line["reason"], line["way"], line["event_id"], line["uid"],
     )  # fmt: skip
+
+
+async def test_an_alias_that_somebody_accepts_binds_its_customer_and_no_address():
+    """Until then nothing is bound; afterwards the address is still known as the first customer's."""
+    shop = Shop(Pipeline(make_settings(identity={"on_alias": "quarantine"})))
+    shared = {"dims": {"customers": {"phone": "0912345678"}}}
+    await shop.ingest.take(post(event("user", "sign_in", uid=UID, cid="c-first", **shared)))
+    await shop.ingest.take(post(event("user", "sign_in", uid="900000002", cid="c-second", **shared)))
+    await shop.spooled()
+    [entry] = shop.held()
+    assert "identity_alias" == entry.reason
+    for way in (Way.POLICY, Way.NEW_UID):
+        await shop.order(entry.event_id, way=way)
+        await shop.desk.carry_out()
+        assert "identity_alias" == shop.quarantine.refusal(entry.event_id).reason
+    assert None is shop.ledger.lookup(PORTAL_ID, "900000002").cid
+    keys = shop.ledger.stats().aliases
+
+    await shop.order(entry.event_id, way=Way.ACCEPT_ALIAS)
+    await shop.desk.carry_out()
+
+    [record] = await shop.spooled()
+    assert ("900000002", "c-second") == (record.uid, orjson.loads(record.body)["cid"])
+    assert "c-second" == shop.ledger.lookup(PORTAL_ID, "900000002").cid
+    assert keys == shop.ledger.stats().aliases
+    assert verify(shop.ledger).is_whole
+    shop.close()
 
 
 async def test_what_stays_is_answered_counted_and_logged_and_not_audited(shop):
