@@ -47,6 +47,7 @@ from gateway.web.script import Script
 if TYPE_CHECKING:
     import socket
     from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
 
     from gateway.ledger.contract import Ledger
     from gateway.quarantine.contract import QuarantineStore
@@ -120,10 +121,8 @@ async def running_gateway(
     """
     metrics, journal = _prepared(log)
     make_data_dir(settings.data_dir)
-    mode = settings.data_dir.stat().st_mode & 0o777
-    if mode & 0o077 and worker == 0:
-        hint = f"chmod 700 {settings.data_dir}; the files in it are their owner's alone"
-        log.logger.warning("data_dir_open", path=str(settings.data_dir), mode=f"{mode:o}", hint=hint)
+    if worker == 0:
+        _warn_of_open_folder(settings.data_dir, log)
     settings = with_cookie_key(settings)
     pipeline = Pipeline(settings)
     deadline = Deadline(settings.server.drain_seconds)
@@ -218,6 +217,13 @@ def _prepared(log: Log) -> tuple[Metrics, Journal]:
     journal = Journal(log, metrics)
     asyncio.get_running_loop().set_exception_handler(lambda _, context: _report_fault(journal, context))
     return metrics, journal
+
+
+def _warn_of_open_folder(path: Path, log: Log) -> None:
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o077:
+        hint = f"chmod 700 {path}; the files in it are their owner's alone"
+        log.logger.warning("data_dir_open", path=str(path), mode=f"{mode:o}", hint=hint)
 
 
 async def _open_stores(

@@ -191,7 +191,13 @@ class Releases:
         # The same bytes, where nothing had to be changed.
         body = held.body if fields == petition.held_fields else orjson.dumps(fields)
         return msgspec.structs.replace(
-            held, uid=pending.uid, body=body, accepted_ms=petition.prepared.stamp.now_ms, appended_ns=0
+            held,
+            uid=pending.uid,
+            body=body,
+            # Nobody waits for the collector's answer any more.
+            cookie="",
+            accepted_ms=petition.prepared.stamp.now_ms,
+            appended_ns=0,
         )
 
     def _nobodys(self, petition: Petition, binding: Binding) -> Record:

@@ -224,6 +224,12 @@ def test_a_dead_letter_goes_out_with_the_same_bytes_and_all_its_time_ahead(reaso
     assert msgspec.structs.replace(entry.record, accepted_ms=LATER.now_ms) == verdict.record
 
 
+@pytest.mark.parametrize("way", [Way.POLICY, Way.NEW_UID, Way.STRIP])
+def test_no_cookie_of_the_visitor_goes_along(way):
+    """Nobody waits for the collector's answer any more, and under another UID it would be another person's."""
+    assert "" == release(dead_letter(cookie="_asm_uid=1"), way).record.cookie
+
+
 def test_a_dead_letter_of_a_uid_that_is_another_customers_is_held_as_a_conflict():
     """A ledger that was restored from elsewhere wins over what the event says."""
     verdict = release(dead_letter(), ledger={UID: CID_OF[LAN]})
