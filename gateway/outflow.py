@@ -15,6 +15,7 @@ from gateway.archive.observing import archiving
 from gateway.deadline import DELIVERIES
 from gateway.delivery.client import CollectorClient
 from gateway.delivery.forwarder import Forwarder
+from gateway.delivery.patience import Patience
 from gateway.delivery.retry import RetryPolicy
 from gateway.events.packing import appended_ns
 from gateway.quarantine.dead_letters import QuarantineDeadLetters
@@ -64,6 +65,9 @@ async def start_delivery(
         is_erased=erasure_look_up(ledger),
         concurrency=collector.connections,
         retry=RetryPolicy(base_seconds=collector.retry_base_seconds, cap_seconds=collector.retry_cap_seconds),
+        patience=Patience(
+            max_refusals=collector.max_refusals, max_refused_seconds=collector.max_refused_hours * 3_600
+        ),
         max_age_seconds=collector.max_age_hours * 3_600,
         answers=answers,
     )

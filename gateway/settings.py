@@ -89,6 +89,8 @@ class Collector(Section):
     retry_base_seconds: float = Field(default=0.5, gt=0, le=60)
     retry_cap_seconds: float = Field(default=30.0, gt=0, le=3_600)
     max_age_hours: float = Field(default=168.0, gt=0)
+    max_refusals: int = Field(default=100, ge=1)
+    max_refused_hours: float = Field(default=2.0, ge=0)
     mode: Literal["async", "relay"] = "async"
     relay_budget_ms: RelayBudget = 300
     relay_cookies: tuple[CookieName, ...] = Field(default=(), max_length=32)

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from gateway.delivery.retry import Breaker
 
 _SUSPECT_AFTER = 3
+# More of them in a row, without any answer between, and it is the collector that is down, not its opinion of these records.
+_SUSPECTS_IN_VAIN = 64
 # The ledger was asked when the event came in, and hears of erasures once a second: asking again would cost each event and tell nothing.
 _FRESH_MS = 1_000.0
 
@@ -64,6 +66,7 @@ class Dispatch:
         self._doomed: deque[Parcel] = deque()
         self._delayed: dict[Parcel, asyncio.TimerHandle] = {}
         self._probe_timer: asyncio.TimerHandle | None = None
+        self._in_vain = 0
         self._is_gated = False
         self._is_closed = False
 
@@ -142,6 +145,7 @@ class Dispatch:
 
     def answered(self, parcel: Parcel) -> None:
         """Tell the breaker that the collector answered, and open the gate if that closed the breaker."""
+        self._in_vain = 0
         if not self._breaker.succeeded(parcel.ticket):
             return
         self._is_gated = False
@@ -154,14 +158,15 @@ class Dispatch:
         """Count a refusal for the lane and tell the breaker; `deliveries` is how many there were so far.
 
         A refusal counts against the lane only when others were delivered meanwhile, or when it is suspect already; a
-        suspect's refusal does not count against the collector.
+        suspect's refusal does not count against the collector, unless there were many in a row and nothing else.
         """
         was_suspect = self._is_suspect(parcel)
+        self._in_vain += was_suspect
         if was_suspect or deliveries > parcel.deliveries_seen:
             parcel.lane.refusals += 1
         parcel.deliveries_seen = deliveries
         now = self._loop.time()
-        if was_suspect:
+        if was_suspect and self._in_vain <= _SUSPECTS_IN_VAIN:
             has_opened = self._breaker.inconclusive(parcel.ticket, now, self._rng)
         else:
             has_opened = self._breaker.failed(parcel.ticket, now, self._rng, verdict.after_seconds)
@@ -177,10 +182,12 @@ class Dispatch:
     # Within.
 
     def _probe(self) -> Parcel:
-        # A record that was never refused tells the most about the collector, one of a suspect lane the least.
+        # A record that was never refused tells the most about the collector, one of a suspect lane the least. Which of several is left to
+        # chance: in their order, a hundred poisoned ones at the front would cost a hundred pauses before another was asked.
         ready = self._ready
         ranks = [2 if self._is_suspect(parcel) else 0 if self._is_fresh(parcel) else 1 for parcel in ready]
-        index = ranks.index(min(ranks))
+        best = min(ranks)
+        index = self._rng.choice([index for index, rank in enumerate(ranks) if rank == best])
         parcel = ready[index]
         del ready[index]
         return parcel

@@ -25,8 +25,10 @@ Who blocks whom
     more waits in the spool, and the breaker is closed. It goes to the dead letters as undeliverable, and its followers inherit
     the count, so that a poisoned user's backlog gives way at one attempt each. When the breaker opens and every record in
     memory was refused before, a *scout* is read from the spool's next record, for the probe: so the proof can be had although
-    the window is full. In all other cases a refused record is tried until `max_age_seconds`. One user's healthy but long
-    backlog is never given up; it takes the time of one send after the other, and those behind it in the spool wait with it.
+    the window is full. A poisoned record that is in nobody's way but its own user's is given up as well, after many refusals over
+    hours, while others' records were taken (`patience`). In all other cases a refused record is tried until `max_age_seconds`. One
+    user's healthy but long backlog is never given up; it takes the time of one send after the other, and those behind it in the
+    spool wait with it.
 
 Costs
     No task, no future and no timer for a record that goes well: a verdict is a call, and the call that frees a place takes the
@@ -48,6 +50,7 @@ from gateway.delivery.contract import Delivered, Retry, Verdict
 from gateway.delivery.dispatch import Dispatch
 from gateway.delivery.erasures import Erasures
 from gateway.delivery.lanes import Lane, Lanes, Parcel, Source
+from gateway.delivery.patience import Patience
 from gateway.delivery.retry import Breaker, RetryPolicy
 from gateway.events.model import Record
 from gateway.events.outcome import Reason
@@ -75,6 +78,7 @@ class Forwarder:
         window: int = 8192,
         retry: RetryPolicy | None = None,
         breaker: Breaker | None = None,
+        patience: Patience | None = None,
         max_age_seconds: float = 7 * 86_400,
         give_way_after: int = 16,
         clock: Callable[[], float] = time.time,
@@ -95,6 +99,7 @@ class Forwarder:
         self._concurrency = concurrency
         self._retry = retry or RetryPolicy()
         self._breaker = breaker or Breaker()
+        self._patience = patience or Patience()
         self._give_way_after = give_way_after
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
         self._lanes = Lanes()
@@ -240,6 +245,7 @@ class Forwarder:
             if isinstance(verdict, Delivered):
                 self._dispatch.answered(parcel)
                 self._deliveries += 1
+                self._patience.taken += parcel.attempts == 1
                 parcel.lane.refusals = 0
                 self._settle(parcel)
                 self._observer.delivered(parcel.record, parcel.attempts, verdict.duration_ms)
@@ -264,8 +270,14 @@ class Forwarder:
             if self._dispatch.is_gated and not was_gated:
                 self._awaited.give_up(self._dispatch.ready)
         is_in_the_way = parcel.lane.refusals >= self._give_way_after and parcel.source.is_stuck
-        if is_in_the_way and self._breaker.state == "closed":
-            detail = f"gave way to other users' events after {parcel.attempts} attempts: {verdict.cause}"
+        is_given_up = self._patience.is_over(parcel, self._loop.time())
+        if (is_in_the_way or is_given_up) and self._breaker.state == "closed":
+            detail = f"after {parcel.attempts} attempts: {verdict.cause}"
+            detail = (
+                f"gave way to other users' events {detail}"
+                if is_in_the_way
+                else f"given up, others were taken, {detail}"
+            )
             self._dispatch.doom(parcel, Reason.REFUSED_BY_COLLECTOR, detail)
             return
         delay = self._retry.delay(parcel.attempts, verdict.after_seconds, self._rng)

@@ -99,7 +99,8 @@ class Parcel(msgspec.Struct, eq=False):
     """A record on its way, from being read to its acknowledgement.
 
     `fate` is set when the record is not to be sent (any more): why, in one word and in a sentence. `deliveries_seen` is the
-    forwarder's count of deliveries when this record was last refused, or first tried.
+    forwarder's count of deliveries when this record was last refused, or first tried. `held_against` and what follows it is its page in
+    the book of `Patience`.
     """
 
     record: Record
@@ -112,6 +113,10 @@ class Parcel(msgspec.Struct, eq=False):
     fate: tuple[Reason, str] | None = None
     is_held_back: bool = False
     ticket: int = 0
+    held_against: int = 0
+    refused_since: float = 0.0
+    taken_seen: int = 0
+    failed_seen: int = 0
 
 
 class Lanes:
