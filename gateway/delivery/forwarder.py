@@ -22,11 +22,11 @@ Who blocks whom
     refusals between which another record was delivered: proof that the collector is up. From the third on the lane is
     *suspect*: its failures no longer speak against the collector (the breaker does not count them), and it is not chosen
     for a probe. From `give_way_after` on, a refused record gives way, but only when it is in the way: the window is full,
-    more waits in the spool, and the breaker is closed. It goes to the dead letters as undeliverable, and its followers inherit
+    more waits in the spool, the breaker is closed, and the collector took most of what was new to it (`patience`). It goes to the dead letters as undeliverable, and its followers inherit
     the count, so that a poisoned user's backlog gives way at one attempt each. When the breaker opens and every record in
     memory was refused before, a *scout* is read from the spool's next record, for the probe: so the proof can be had although
     the window is full. A poisoned record that is in nobody's way but its own user's is given up as well, after many refusals over
-    hours, while others' records were taken (`patience`). In all other cases a refused record is tried until `max_age_seconds`. One
+    hours in which others' records were taken. In all other cases a refused record is tried until `max_age_seconds`. One
     user's healthy but long backlog is never given up; it takes the time of one send after the other, and those behind it in the
     spool wait with it.
 
@@ -245,7 +245,7 @@ class Forwarder:
             if isinstance(verdict, Delivered):
                 self._dispatch.answered(parcel)
                 self._deliveries += 1
-                self._patience.taken += parcel.attempts == 1
+                self._patience.taken(parcel)
                 parcel.lane.refusals = 0
                 self._settle(parcel)
                 self._observer.delivered(parcel.record, parcel.attempts, verdict.duration_ms)
@@ -262,6 +262,7 @@ class Forwarder:
 
     def _refused(self, parcel: Parcel, verdict: Retry) -> None:
         was_gated = self._dispatch.is_gated
+        is_given_up = self._patience.is_over(parcel, self._loop.time())
         self._dispatch.refused(parcel, verdict, self._deliveries)
         parcel.lane.is_held_up = True
         if self._awaited is not None:
@@ -270,7 +271,7 @@ class Forwarder:
             if self._dispatch.is_gated and not was_gated:
                 self._awaited.give_up(self._dispatch.ready)
         is_in_the_way = parcel.lane.refusals >= self._give_way_after and parcel.source.is_stuck
-        is_given_up = self._patience.is_over(parcel, self._loop.time())
+        is_in_the_way = is_in_the_way and self._patience.is_bad(parcel.lane)
         if (is_in_the_way or is_given_up) and self._breaker.state == "closed":
             detail = f"after {parcel.attempts} attempts: {verdict.cause}"
             detail = (

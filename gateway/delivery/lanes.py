@@ -85,11 +85,14 @@ class Lane(msgspec.Struct, eq=False):
     """One user's line.
 
     `refusals`: how often in a row its head was refused while other users' records were delivered. `is_erased`: a record of it ended because
-    the user was erased, so the others end alike. `is_held_up`: its head was refused and is to be tried again.
+    the user was erased, so the others end alike. `is_held_up`: its head was refused and is to be tried again. `first_refusal` and
+    `last_refusal` belong to `Patience`.
     """
 
     key: tuple[str, str] | None
     refusals: int = 0
+    first_refusal: tuple[int, int] | None = None
+    last_refusal: tuple[int, int] | None = None
     is_erased: bool = False
     is_held_up: bool = False
     waiting: deque[Parcel] | None = None
@@ -99,8 +102,8 @@ class Parcel(msgspec.Struct, eq=False):
     """A record on its way, from being read to its acknowledgement.
 
     `fate` is set when the record is not to be sent (any more): why, in one word and in a sentence. `deliveries_seen` is the
-    forwarder's count of deliveries when this record was last refused, or first tried. `held_against` and what follows it is its page in
-    the book of `Patience`.
+    forwarder's count of deliveries when this record was last refused, or first tried. `held_against` and what follows it belong
+    to `Patience`.
     """
 
     record: Record
@@ -115,8 +118,6 @@ class Parcel(msgspec.Struct, eq=False):
     ticket: int = 0
     held_against: int = 0
     refused_since: float = 0.0
-    taken_seen: int = 0
-    failed_seen: int = 0
 
 
 class Lanes:

@@ -100,3 +100,20 @@ def test_where_nobody_else_sends_nothing_is_held_against_an_event():
         assert sink.attempts["e0"] > 1000
 
     simulate(scenario)
+
+
+@pytest.mark.parametrize("mood", ["half_fails", "most_fail"])
+def test_nobody_gives_way_to_others_while_the_collector_fails_at_much_of_everything(mood):
+    """A window full of records in retry is no proof against them: what the collector fails at by chance is tried again."""
+
+    async def scenario():
+        sink = WeatherSink(Weather(9, [Spell(0.0, 2 * HOUR, mood)]))
+        spool = FakeSpool()
+        async with post(spool, sink=sink, concurrency=16, window=64, retry=WAITS) as running:
+            for minute in range(1, 121):
+                spool.add(*(record(1000 * minute + i, f"u{i}") for i in range(500)))
+                await running.until(lambda end=minute * 60.0: now() >= end)
+            assert sink.tries(0.0, 2 * HOUR) > 10_000
+            assert [] == running.dead_letters.kept
+
+    simulate(scenario)
