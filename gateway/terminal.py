@@ -10,7 +10,6 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from typer.rich_utils import rich_format_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -75,6 +74,8 @@ def print_wrong_argument(error: typer.TyperException, message: str) -> None:
     ctx = getattr(error, "ctx", None)
     # Where a command was left out its help has been printed already.
     if type(error).__name__ != "NoArgsIsHelpError":
+        from typer.rich_utils import rich_format_error  # noqa: PLC0415 -- a tenth of a gateway's start, for a mistake
+
         shown = typer.TyperException(message)
         shown.ctx = ctx  # type: ignore[attr-defined]  # its usage line is printed
         rich_format_error(cast("Any", shown))

@@ -118,11 +118,15 @@ class Gateway:
 
     async def start(self) -> None:
         """Start it and wait until it is ready."""
+        await self.spawn()
+        await until(self.is_ready, "the gateway is ready")
+
+    async def spawn(self) -> None:
+        """Start it."""
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway", "serve", "--config", str(self.config),
             cwd=ROOT, stdout=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
-        await until(self.is_ready, "the gateway is ready")
 
     async def is_ready(self) -> bool:
         """Tell whether it says that it takes events."""
