@@ -42,8 +42,9 @@ def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-@pytest.mark.parametrize("users", [3, 2000])
-@pytest.mark.parametrize("mood", OUTAGES)
+@pytest.mark.parametrize(
+    ("mood", "users"), [*((mood, 2000) for mood in OUTAGES), ("errors", 3), ("hanging", 3)]
+)
 def test_a_full_outage_costs_few_attempts_and_ends_soon(mood, users):
     """For an hour nothing goes through: the collector is asked now and then, and gets everything soon after it is well again."""
 

@@ -1,6 +1,6 @@
-"""A load for a gateway that is killed again and again: a collector that notes each arrival, and visitors that never give up an event.
+"""A load for a gateway that is stopped or killed under it: a collector that notes each arrival, and visitors that never give up an event.
 
-Both are bare protocols on this process's loop: two cores have to carry them and the gateway, which starts anew every second.
+Both are bare protocols on this process's loop: two cores have to carry them and the gateway, which may start anew every second.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class _Connection(asyncio.Protocol):
 
 
 class RecordingCollector:
-    """Notes every event that it answers with 200; refuses a few with 503, by chance."""
+    """Notes every event that it answers with 200; refuses a few with 503, by chance; answers nothing while it `is_hanging`."""
 
     def __init__(self, dice: random.Random, refusing: float = 0.02) -> None:
         self._dice = dice
@@ -70,9 +70,12 @@ class RecordingCollector:
         self.transports: set[asyncio.Transport] = set()
         self.seen: set[str] = set()
         self.url = ""
+        self.is_hanging = False
 
     def take(self, head: bytes, body: bytes) -> bytes:
         """Take a request, and give the answer."""
+        if self.is_hanging:
+            return b""
         if self._dice.random() < self._refusing:
             return _NOT_NOW
         request_id = head.partition(b"request_id=")[2].split(b"&")[0].split(b" ")[0].decode()
