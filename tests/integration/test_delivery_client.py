@@ -57,9 +57,9 @@ class Server:
     def url(self) -> str:
         return f"{self.scheme}://localhost:{self.port}/event"
 
-    async def serve(self, context=None) -> None:
+    async def serve(self, context=None, port=0) -> None:
         self.scheme = "https" if context else "http"
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=context)
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port, ssl=context)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _accept(self, reader, writer) -> None:
@@ -97,6 +97,10 @@ class Peer:
         whole = head + await self._reader.readexactly(length)
         self._server.requests.append(whole)
         return whole
+
+    async def anything(self) -> None:
+        """Read what comes first, whatever it is."""
+        assert await self._reader.read(65_536)
 
     async def say(self, data: bytes) -> None:
         self._writer.write(data)

@@ -11,7 +11,6 @@ Stated bounds, for `c` sends at once, pauses of the breaker of 15 to 30 s and wa
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 from collections import defaultdict
 from typing import TYPE_CHECKING
@@ -35,7 +34,6 @@ OUTAGE_TRIES = 5 * CONCURRENCY + 300
 RESUMES_WITHIN = 60.0
 LONGEST_RETRY_AFTER = 600.0
 EVENTS = 300
-HOURS = int(os.environ.get("TRACKING_GATEWAY_HOURS_OF_FAULTS", "25"))
 
 
 def loop_time() -> float:
@@ -112,7 +110,7 @@ def spells(dice: random.Random, moods: list[str]) -> list[Spell]:
     ]
 
 
-@settings(max_examples=HOURS, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     moods=st.lists(st.sampled_from(FITS), min_size=1, max_size=6),
     users=st.sampled_from([1, 5, 60]),
@@ -159,7 +157,8 @@ def test_an_hour_of_any_faults_keeps_every_law(moods, users, poisoned, refused, 
                 await running.until(lambda until=pause: loop_time() >= until)
                 check_sums()
             await running.until(lambda: loop_time() >= HOUR)
-            # The healthy ones: soon. A poisoned one: when somebody's first attempt shows that the collector is well, or at its age.
+            # The healthy ones: soon, unless poisoned ones fill a small window. Those: when others' first attempts show that the collector is
+            # well, or at their age.
             healthy = {item.event_id for item in added if item.uid not in sick}
             rest = LONGEST_RETRY_AFTER + RESUMES_WITHIN + EVENTS * 0.1
             if window >= EVENTS:
@@ -172,7 +171,8 @@ def test_an_hour_of_any_faults_keeps_every_law(moods, users, poisoned, refused, 
             assert (0, []) == (forwarder.held, running.faults)
         fates = {event_id: fate for event_id, fate, _ in journal.fates}
         assert len(fates) == len(journal.fates) == len(added)
-        assert healthy - bad <= {event_id for event_id, fate in fates.items() if fate == "delivered"}
+        if not sick or window >= EVENTS:
+            assert healthy - bad <= {event_id for event_id, fate in fates.items() if fate == "delivered"}
         assert {each for each, fate in fates.items() if fate == "delivered"} <= set(sink.first_arrivals)
         assert {each for each, fate in fates.items() if fate != "delivered"} == {
             item.event_id for item, _, _ in running.dead_letters.kept
