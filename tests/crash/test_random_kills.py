@@ -26,8 +26,6 @@ SEED = int(os.environ.get("TRACKING_GATEWAY_KILLS_SEED", "0")) or random.SystemR
 VISITORS = 12
 # Acknowledgements reach the disk within 0.1 s of a delivery; on a busy machine a sync may take its time.
 KNOWN_AFTER_SECONDS = 1.0
-# Until a worker hands its spool to one process that puts all of them in order, a visitor who meets another worker may overtake herself.
-ORDER_HELD_OVER_WORKERS = False
 
 
 def say(what: str) -> None:
@@ -151,8 +149,7 @@ async def test_nothing_acknowledged_is_lost_however_often_it_is_killed(tmp_path,
     assert {(uid, cid_of(uid)) for uid in visitors.acknowledged} == {
         (arrival.uid, arrival.cid) for arrival in collector.arrivals
     }
-    if workers == 1 or ORDER_HELD_OVER_WORKERS:
-        first = list(dict.fromkeys(arrival.request_id for arrival in collector.arrivals))
-        place = {request_id: index for index, request_id in enumerate(first)}
-        for mine in visitors.acknowledged.values():
-            assert mine == sorted(mine, key=place.__getitem__)
+    first = list(dict.fromkeys(arrival.request_id for arrival in collector.arrivals))
+    place = {request_id: index for index, request_id in enumerate(first)}
+    for mine in visitors.acknowledged.values():
+        assert mine == sorted(mine, key=place.__getitem__)
