@@ -10,7 +10,8 @@ What always holds:
 - **Forgotten is forgotten.** Who was erased is asked before every attempt (the first one too, if the record waited at all) and
   before the dead letters get a record: one of an erased UID ends there. Only an attempt that is under way may still arrive.
 - **The same event.** A record goes out with the same bytes each time. Its `request_id` lets the CDP recognise a repetition.
-- **Bounded.** At most `concurrency` sends, at most `window` records in memory, shared out evenly between the spools.
+- **Bounded.** At most `concurrency` sends, at most `window` records in memory, shared out evenly between the spools, and beside them
+  `lot_bytes` of what waits behind its own user's records (`parking`).
 - **Out of the way.** While the breaker is open nothing is sent but one probe after another. Where clients wait for the collector's
   own answer, they wait at a desk of theirs, which is told what comes and, at once, when nothing will: nobody waits for a delivery.
 
@@ -22,13 +23,13 @@ Who blocks whom
     refusals between which another record was delivered: proof that the collector is up. From the third on the lane is
     *suspect*: its failures no longer speak against the collector (the breaker does not count them), and it is not chosen
     for a probe. From `give_way_after` on, a refused record gives way, but only when it is in the way: the window is full,
-    more waits in the spool, the breaker is closed, and the collector took most of what was new to it (`patience`). It goes to the dead letters as undeliverable, and its followers inherit
-    the count, so that a poisoned user's backlog gives way at one attempt each. When the breaker opens and every record in
-    memory was refused before, a *scout* is read from the spool's next record, for the probe: so the proof can be had although
-    the window is full. A poisoned record that is in nobody's way but its own user's is given up as well, after many refusals over
-    hours in which others' records were taken. In all other cases a refused record is tried until `max_age_seconds`. One
-    user's healthy but long backlog is never given up; it takes the time of one send after the other, and those behind it in the
-    spool wait with it.
+    more waits in the spool, the breaker is closed, and the collector took most of what was new to it (`patience`). It goes to
+    the dead letters as undeliverable, and its followers inherit the count, so that a poisoned user's backlog gives way at one
+    attempt each. When the breaker opens and every record in memory was refused before, a *scout* is read from the spool's next
+    record, for the probe: so the proof can be had although the window is full. A poisoned record that is in nobody's way but its
+    own user's is given up as well, after many refusals over hours in which others' records were taken. In all other cases a
+    refused record is tried until `max_age_seconds`. One user's healthy but long backlog is never given up; it takes the time of
+    one send after the other. Most of it is parked, outside of the window, so that others pass it too, as long as the lot has room.
 
 Costs
     No task, no future and no timer for a record that goes well: a verdict is a call, and the call that frees a place takes the
@@ -62,6 +63,9 @@ if TYPE_CHECKING:
     from gateway.delivery.contract import AnswerDesk, BreakerState, DeadLetters, DeliveryObserver, Sink
     from gateway.spool.contract import Entry, Outlet
 
+# Of one user, beside the record that is being sent: few, so that many long lanes have room side by side.
+_AT_HAND = 16
+
 
 class Forwarder:
     """Forwards spools to a sink. It is started once; `stop` leaves the spools, the sink and the dead letters open."""
@@ -76,6 +80,7 @@ class Forwarder:
         is_erased: Callable[[str, str], bool],
         concurrency: int = 64,
         window: int = 8192,
+        lot_bytes: int = 32 << 20,
         retry: RetryPolicy | None = None,
         breaker: Breaker | None = None,
         patience: Patience | None = None,
@@ -102,7 +107,7 @@ class Forwarder:
         self._patience = patience or Patience()
         self._give_way_after = give_way_after
         self._rng = rng or random.Random()  # noqa: S311 - spreads retries, guards nothing
-        self._lanes = Lanes()
+        self._lanes = Lanes(max(1, min(_AT_HAND, window // 8)), lot_bytes)
         self._awaited = Awaited(answers, self._report) if answers is not None else None
         self._erasures = Erasures(is_erased, self._report, self._loop.time)
         self._dispatch = Dispatch(
@@ -127,7 +132,7 @@ class Forwarder:
 
     @property
     def held(self) -> int:
-        """How many records are in memory, not yet settled."""
+        """How many records take a place of the window: in memory, not yet settled, and not parked."""
         return sum(source.held for source in self._sources)
 
     @property
@@ -183,16 +188,16 @@ class Forwarder:
         return min(source.room, source.batch)
 
     def _take(self, source: Source, entry: Entry) -> None:
-        source.held += 1
         try:
             record = unpack(entry.payload)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            source.held += 1
             unreadable = Record("", "", "", "", 0, "", entry.payload)
             parcel = Parcel(unreadable, source, entry.position, Lane(None))
             detail = f"the spool's payload is not a record: {type(error).__name__}"
             self._dispatch.doom(parcel, Reason.UNREADABLE, detail)
             return
-        head = self._lanes.join(record, source, entry.position)
+        head = self._lanes.join(record, source, entry)
         if head is not None:
             self._dispatch.offer(head)
         if self._awaited is not None and (self._dispatch.is_gated or self._lanes.is_held_up(record)):

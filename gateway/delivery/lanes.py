@@ -1,7 +1,8 @@
 """Who may go next: the records in memory, in one lane for each user.
 
 Pure bookkeeping. What always holds: of a lane only the first record, its *head*, is out for delivery; the next one comes
-forward when the head's fate is final. A lane exists only as long as it has a record, so memory follows what is held.
+forward when the head's fate is final. Few are at hand behind it, the rest is parked (`parking`). A lane exists only as long as it has a
+record, so memory follows what is held.
 """
 
 from __future__ import annotations
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from gateway.delivery.parking import Lot, Parked, Row
 from gateway.events.model import Record
 from gateway.events.outcome import Reason
+from gateway.events.packing import unpack
 
 if TYPE_CHECKING:
     from asyncio import Future
 
-    from gateway.spool.contract import Outlet
+    from gateway.spool.contract import Entry, Outlet
 
 _READ_AT_ONCE = 256
 
@@ -30,7 +33,7 @@ class Source:
     attempt, to learn whether the collector fails at everything or just at those.
     """
 
-    __slots__ = ("_limit", "_reserve", "_scouts", "batch", "held", "plenty", "spool", "vacancy")
+    __slots__ = ("_limit", "_reserve", "_scouts", "batch", "held", "parked", "plenty", "spool", "vacancy")
 
     def __init__(self, spool: Outlet, window: int, plenty: int) -> None:
         self.spool = spool
@@ -40,6 +43,7 @@ class Source:
         self._scouts = 0
         self.batch = min(_READ_AT_ONCE, max(1, window // 8))
         self.held = 0
+        self.parked = 0
         self.vacancy: Future[None] | None = None
 
     @property
@@ -59,7 +63,7 @@ class Source:
     @property
     def is_stuck(self) -> bool:
         """Whether records wait in the spool that there is no room to read."""
-        return self.room <= 0 and self.spool.pending > self.held
+        return self.room <= 0 and self.spool.pending > self.held + self.parked
 
     def send_scout(self) -> None:
         """Allow one record more to be read, if it is stuck and the reserve lasts."""
@@ -96,6 +100,7 @@ class Lane(msgspec.Struct, eq=False):
     is_erased: bool = False
     is_held_up: bool = False
     waiting: deque[Parcel] | None = None
+    parked: Row | None = None
 
 
 class Parcel(msgspec.Struct, eq=False):
@@ -121,39 +126,67 @@ class Parcel(msgspec.Struct, eq=False):
 
 
 class Lanes:
-    """Every lane that has a record."""
+    """Every lane that has a record. At most `at_hand` records wait in a lane behind its head, the rest is parked, in `lot_bytes` at most."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_hand: int, lot_bytes: int) -> None:
         self._lanes: dict[tuple[str, str], Lane] = {}
+        self._at_hand = at_hand
+        self._lot = Lot(lot_bytes)
 
     def __len__(self) -> int:
         return len(self._lanes)
 
-    def join(self, record: Record, source: Source, position: int) -> Parcel | None:
+    def join(self, record: Record, source: Source, entry: Entry) -> Parcel | None:
         """Add a record to its user's lane; gives it when it is the head, `None` when it has to wait."""
         # An event that goes out under nobody's id waits for nobody.
         key = (record.portal_id, record.uid or record.event_id)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = Lane(key)
-            return Parcel(record, source, position, lane)
-        parcel = Parcel(record, source, position, lane)
+            source.held += 1
+            return Parcel(record, source, entry.position, lane)
         if lane.waiting is None:
             lane.waiting = deque()
-        lane.waiting.append(parcel)
+        if lane.parked or len(lane.waiting) >= self._at_hand:
+            self._park(lane, source, entry)
+        else:
+            source.held += 1
+            lane.waiting.append(Parcel(record, source, entry.position, lane))
         return None
 
     def is_held_up(self, record: Record) -> bool:
-        """Tell whether a user's records wait for one before them that was refused."""
+        """Tell whether a user's newest record waits for one before it that was refused, or for many."""
         lane = self._lanes.get((record.portal_id, record.uid or record.event_id))
-        return lane is not None and lane.is_held_up
+        return lane is not None and (lane.is_held_up or bool(lane.parked))
 
     def leave(self, parcel: Parcel) -> Parcel | None:
         """Take the head out of its lane; gives the one that is head now, if any."""
         lane = parcel.lane
         if lane.waiting:
             lane.is_held_up = False
-            return lane.waiting.popleft()
+            follower = lane.waiting.popleft()
+            if lane.parked:
+                self._fetch(lane, lane.waiting, lane.parked)
+            return follower
         if lane.key is not None:
             del self._lanes[lane.key]
         return None
+
+    def _park(self, lane: Lane, source: Source, entry: Entry) -> None:
+        is_held = self._lot.is_full
+        if is_held:
+            source.held += 1
+        else:
+            source.parked += 1
+        if lane.parked is None:
+            lane.parked = Row(self._lot)
+        lane.parked.push(Parked(source, entry.position, entry.payload, is_held))
+
+    @staticmethod
+    def _fetch(lane: Lane, waiting: deque[Parcel], row: Row) -> None:
+        source, position, payload, is_held = row.pop()
+        if not is_held:
+            # Of another spool perhaps than the record that left: that one has more than its share then, and is not read until it has less.
+            source.parked -= 1
+            source.held += 1
+        waiting.append(Parcel(unpack(payload), source, position, lane))
