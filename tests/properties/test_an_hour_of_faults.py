@@ -86,6 +86,21 @@ def test_an_outage_after_a_bad_hour_costs_few_attempts_too(before):
     simulate(scenario)
 
 
+def test_a_hundred_poisoned_users_at_the_front_cost_a_few_probes():
+    """They open the breaker, and the probes that follow ask others too: who comes behind them is served within minutes, not after them all."""
+
+    async def scenario():
+        poisoned = frozenset(f"bad{i}" for i in range(100))
+        sink = WeatherSink(Weather(4, poisoned=poisoned))
+        spool = FakeSpool(
+            [*(record(i, f"bad{i}") for i in range(100)), *(record(1000 + i, f"u{i}") for i in range(100))]
+        )
+        async with post(spool, sink=sink, concurrency=CONCURRENCY, retry=WAITS) as running:
+            await running.until(lambda: len(sink.delivered) == 100, within_seconds=300.0)
+
+    simulate(scenario)
+
+
 @pytest.mark.parametrize("mood", ["errors", "hanging"])
 def test_poisoned_users_are_no_licence_to_hammer_a_collector_that_is_down(mood):
     """A hundred users whose records only ever fail, known as such, and then an outage: it is left alone like any other."""

@@ -73,7 +73,8 @@ def test_a_long_trouble_of_the_collector_buries_nothing(mood):
     async def scenario():
         sink = WeatherSink(Weather(5, [Spell(0.0, 8 * HOUR, mood)]))
         spool = FakeSpool([record(i, f"u{i % 50}") for i in range(200)])
-        patience = Patience(max_refusals=50, max_refused_seconds=HOUR)
+        # Far less than the defaults: so the proof that the collector is well has to carry it.
+        patience = Patience(max_refusals=12, max_refused_seconds=60.0)
         async with post(spool, sink=sink, concurrency=8, retry=WAITS, patience=patience) as running:
             await shop_is_open(spool, 8.0, a_minute=1)
             await running.until_empty(within_seconds=2 * HOUR)
@@ -106,13 +107,12 @@ def test_nobody_gives_way_to_others_while_the_collector_fails_at_much_of_everyth
     """A window full of records in retry is no proof against them: what the collector fails at by chance is tried again."""
 
     async def scenario():
-        sink = WeatherSink(Weather(9, [Spell(0.0, HOUR, mood)]))
+        sink = WeatherSink(Weather(9, [Spell(0.0, 2 * HOUR, mood)]))
         spool = FakeSpool()
         async with post(spool, sink=sink, concurrency=16, window=64, retry=WAITS) as running:
-            for minute in range(1, 61):
+            for minute in range(1, 121):
                 spool.add(*(record(1000 * minute + i, f"u{i}") for i in range(250)))
                 await asyncio.sleep(60.0)
-            assert sink.tries(0.0, HOUR) > 5_000
             assert [] == running.dead_letters.kept
 
     simulate(scenario)
