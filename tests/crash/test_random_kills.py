@@ -43,12 +43,17 @@ def family(pid: int) -> list[int]:
     return [each for each in found if is_alive(each)]
 
 
+def state(pid: int) -> str:
+    """Give the letter of a process's state; empty when there is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
 def is_alive(pid: int) -> bool:
     """Tell whether a process runs; one that ended but was not waited for does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
+    return state(pid) not in {"", "Z"}
 
 
 class Killer:
@@ -75,25 +80,32 @@ class Killer:
 
             await until(at_work, "the gateway takes events", 2 * PATIENCE_SECONDS)
         await asyncio.sleep(pause)
-        living = family(self._gateway.process.pid)
-        assert living, f"the gateway ended by itself: {self._gateway.log()[-2000:]}"
+        first = self._gateway.process.pid
+        assert is_alive(first), f"the gateway ended by itself: {self._gateway.log()[-2000:]}"
+        # So that it starts nobody between the look and the shot, who would be nobody's child then.
+        os.kill(first, signal.SIGSTOP)
+        while state(first) not in {"T", "Z", ""}:
+            await asyncio.sleep(0)
+        living = family(first)
         victim = living[int(choice * len(living))]
         self.moments.append(asyncio.get_running_loop().time())
-        is_first = victim == self._gateway.process.pid
+        is_first = victim == first
         when = "while it may still start" if is_early else "at work"
         self.story.append(
             f"{len(self.story)}: {'the first process' if is_first else 'a child'} {when}, after {pause:.3f} s"
         )
         with contextlib.suppress(ProcessLookupError):
             os.kill(victim, signal.SIGKILL)
-        if is_first:
-            await self._gateway.process.wait()
+        if not is_first:
+            os.kill(first, signal.SIGCONT)
+            return
+        await self._gateway.process.wait()
 
-            async def nobody_is_left():
-                return not any(map(is_alive, living))
+        async def nobody_is_left():
+            return not any(map(is_alive, living))
 
-            await until(nobody_is_left, "the children of a killed process have ended")
-            await self._gateway.spawn()
+        await until(nobody_is_left, "the children of a killed process have ended")
+        await self._gateway.spawn()
 
 
 def most_repeated(arrivals, kills: list[float]) -> int:
