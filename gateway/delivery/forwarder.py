@@ -275,15 +275,10 @@ class Forwarder:
                 self._awaited.give_up((parcel, *(parcel.lane.waiting or ())))
             if self._dispatch.is_gated and not was_gated:
                 self._awaited.give_up(self._dispatch.ready)
-        is_in_the_way = parcel.lane.refusals >= self._give_way_after and parcel.source.is_stuck
-        is_in_the_way = is_in_the_way and self._patience.is_bad(parcel.lane)
-        if (is_in_the_way or is_given_up) and self._breaker.state == "closed":
-            detail = f"after {parcel.attempts} attempts: {verdict.cause}"
-            detail = (
-                f"gave way to other users' events {detail}"
-                if is_in_the_way
-                else f"given up, others were taken, {detail}"
-            )
+        gives_way = parcel.lane.refusals >= self._give_way_after and self._patience.is_in_the_way(parcel)
+        if (gives_way or is_given_up) and self._breaker.state == "closed":
+            what = "gave way to other users' events" if gives_way else "given up, others were taken,"
+            detail = f"{what} after {parcel.attempts} attempts: {verdict.cause}"
             self._dispatch.doom(parcel, Reason.REFUSED_BY_COLLECTOR, detail)
             return
         delay = self._retry.delay(parcel.attempts, verdict.after_seconds, self._rng)

@@ -7,7 +7,7 @@ One event may be such that the collector answers 500 to it, for ever: a *poisone
   more than two of three were taken. A record that fails comes again and again, and would be counted as often;
 - a refusal counts against a record only when the collector was well since its lane's refusal before. A record is given up at `max_refusals`
   that count, and not before `max_refused_seconds` have passed since the first of them. What follows a poisoned one begins at nothing;
-- a lane is *bad* when the collector was well since the first of its refusals: then it may be asked to give way (`forwarder`).
+- a record may be asked to give way (`forwarder`) only when the collector was well since the first refusal in its lane.
 
 So nothing is given up in an outage, nor while a collector flaps or fails at most of what it gets; where it fails at a share of its
 requests, by chance, a record would have to be unlucky so many times in a row. Where nobody else sends, nothing counts, and nothing is given up.
@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gateway.delivery.lanes import Lane, Parcel
+    from gateway.delivery.lanes import Parcel
 
 
 class Patience:
@@ -54,9 +54,10 @@ class Patience:
             and now - parcel.refused_since >= self._max_refused_seconds
         )
 
-    def is_bad(self, lane: Lane) -> bool:
-        """Tell whether others were served well while a lane was refused."""
-        return lane.first_refusal is not None and self._was_well_since(lane.first_refusal)
+    def is_in_the_way(self, parcel: Parcel) -> bool:
+        """Tell whether others wait for a refused record's place, and were served well while its lane was refused."""
+        since = parcel.lane.first_refusal
+        return since is not None and parcel.source.is_stuck and self._was_well_since(since)
 
     def _was_well_since(self, then: tuple[int, int]) -> bool:
         taken, failed = then
