@@ -132,3 +132,20 @@ def test_a_desk_that_raises_holds_nothing_up(broken):
         assert office.journal.fates == [("e1", "delivered", 1)]
 
     simulate(scenario)
+
+
+def test_who_waits_behind_many_of_her_own_events_hears_at_once_that_no_answer_comes():
+    """What is parked behind a long line of the same user would be too late in any case; it is delivered all the same."""
+
+    async def scenario():
+        names = [f"e{number}" for number in range(40)]
+        desk = Desk(*names)
+        spool = FakeSpool([record(number) for number in range(40)])
+        async with post(spool, answers=desk) as office:
+            await office.until_empty()
+        unanswered = [event_id for event_id in names if desk.answers[event_id] is None]
+        assert names[-len(unanswered) :] == unanswered
+        assert 10 < len(unanswered) < 30
+        assert {0.0} == {desk.told[event_id][0] for event_id in unanswered}
+
+    simulate(scenario)
