@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from benchmarks.compare import Comparison, Round, Server
     from benchmarks.in_place import InPlace
+    from benchmarks.instructions import Instructions
     from benchmarks.profiling import Profile
     from benchmarks.steps import Step
 
@@ -155,6 +156,33 @@ def steps_json(machine: Mapping[str, Any], steps: Sequence[Step], in_place: InPl
         "steps": msgspec.to_builtins(steps),
         "in_place": msgspec.to_builtins(in_place),
     }
+
+
+def print_instructions(console: Console, rows: Sequence[Instructions]) -> None:
+    """Show the instructions of each step, and their sum."""
+    table = Table(title="instructions an event", title_justify="left")
+    table.add_column("step")
+    table.add_column("thousands", justify="right")
+    for row in rows:
+        name = escape(row.name) if row.is_counted else f"[dim]  · {escape(row.name)}[/dim]"
+        table.add_row(name, f"{row.each / 1000:,.1f}", style="" if row.is_counted else "dim")
+    table.add_section()
+    table.add_row("[bold]together[/bold]", f"[bold]{_sum_of(rows) / 1000:,.1f}[/bold]")
+    console.print(table)
+    console.print(
+        "Without sockets, disk, threads and kernel. Rows with a dot are special cases of the row above.",
+        style="dim",
+        highlight=False,
+    )
+
+
+def instructions_json(rows: Sequence[Instructions]) -> dict[str, Any]:
+    """Give the same as one document."""
+    return {"ok": True, "total": _sum_of(rows), "steps": msgspec.to_builtins(rows)}
+
+
+def _sum_of(rows: Sequence[Instructions]) -> float:
+    return sum(row.each for row in rows if row.is_counted)
 
 
 def print_profile(console: Console, profile: Profile) -> None:

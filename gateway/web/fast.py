@@ -92,6 +92,34 @@ def read_head(data: bytes, end: int) -> PlainHead | None:
     return None
 
 
+def to_request(head: PlainHead, body: bytes, peer: str) -> Request:
+    """Give a plain request as the pipeline takes it; invalid UTF-8 becomes replacement characters."""
+    path, _, query = head.target.partition("?")
+    get = {name: value.decode("utf-8", "replace") for name, value in head.fields.items()}.get
+    return Request(
+        Head(
+            method=head.method,
+            path=path,
+            query=query,
+            peer=peer,
+            host=get(b"host", ""),
+            origin=get(b"origin", ""),
+            referer=get(b"referer", ""),
+            fetch_site=get(b"sec-fetch-site", ""),
+            fetch_mode=get(b"sec-fetch-mode", ""),
+            fetch_dest=get(b"sec-fetch-dest", ""),
+            user_agent=get(b"user-agent", ""),
+            accept_language=get(b"accept-language", ""),
+            accept_encoding=get(b"accept-encoding", ""),
+            if_none_match=get(b"if-none-match", ""),
+            content_type=get(b"content-type", ""),
+            cookie=get(b"cookie", ""),
+            forwarded_for=get(b"x-forwarded-for", ""),
+        ),
+        body,
+    )
+
+
 def may_become_plain(data: bytes) -> bool:
     """Tell whether an incomplete head can be the beginning of a plain request; anything else is answered at once."""
     method = data[:5]
@@ -166,33 +194,7 @@ class FastConnection(RequestHandler):
         self._head = None
         body, self._held = data[self._head_end : end], data[end:]
         self._is_busy = True
-        self._server.answer_plain(self._request(head, body), self._answer)
-
-    def _request(self, head: PlainHead, body: bytes) -> Request:
-        path, _, query = head.target.partition("?")
-        get = {name: value.decode("utf-8", "replace") for name, value in head.fields.items()}.get
-        return Request(
-            Head(
-                method=head.method,
-                path=path,
-                query=query,
-                peer=self._peer(),
-                host=get(b"host", ""),
-                origin=get(b"origin", ""),
-                referer=get(b"referer", ""),
-                fetch_site=get(b"sec-fetch-site", ""),
-                fetch_mode=get(b"sec-fetch-mode", ""),
-                fetch_dest=get(b"sec-fetch-dest", ""),
-                user_agent=get(b"user-agent", ""),
-                accept_language=get(b"accept-language", ""),
-                accept_encoding=get(b"accept-encoding", ""),
-                if_none_match=get(b"if-none-match", ""),
-                content_type=get(b"content-type", ""),
-                cookie=get(b"cookie", ""),
-                forwarded_for=get(b"x-forwarded-for", ""),
-            ),
-            body,
-        )
+        self._server.answer_plain(to_request(head, body, self._peer()), self._answer)
 
     def _peer(self) -> str:
         peername = self.peername
