@@ -192,7 +192,8 @@ class Addresses:
         text = value if value.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", value))
         for _ in range(_MOST_ENCODINGS if "%" in text else 0):
             text = unquote(text)
-        text = _SCHEME.sub("", text)
+        if ":" in text:
+            text = _SCHEME.sub("", text)
         if "@" in text:
             return self.email(text) or text.strip()
         if len(text) >= 8 and text.lstrip(" (").startswith(("+", "0")):

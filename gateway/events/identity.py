@@ -29,8 +29,15 @@ if TYPE_CHECKING:
     from gateway.settings import Identity
     from gateway.settings_types import HashName
 
-# What marks an address, in whatever field: an `@`, as it is, percent-encoded or full-width, or a country code's plus.
-_RAW = (b"@", b"+", b"%40", b"\xef\xbc\xa0")
+# What marks an address, in whatever field: an `@`, as it is, percent-encoded or full-width, or a country code's plus; and what hides
+# one: an escape. Before each its rarest byte, because one byte is looked for ten times faster than several.
+_RAW = (
+    (b"@", b"@"),
+    (b"+", b"+"),
+    (b"%", b"%40"),
+    (b"\xef", b"\xef\xbc\xa0"),
+    (b"\\", b"\\u"),
+)
 _MAX_CID = 256
 _MAX_DETAIL = 500
 _MOST_SPELLINGS = 4
@@ -113,17 +120,23 @@ class Identities:
         self._book = AddressBook(list(known), self._addresses, self.is_placeholder)
         # With the quote that ends a key: `utm_medium=email` is no field.
         needles = {*self._protection.names, *(name.lower() for name in known)}
-        self._needles = (*(f'{name}"'.encode() for name in sorted(needles)), *_RAW)
+        # What ends another ends with it: who looks for `email"` finds `customer_email"` too.
+        ends = [
+            name
+            for name in sorted(needles)
+            if not any(name != each and name.endswith(each) for each in needles)
+        ]
+        self._needles = tuple(f'{name}"'.encode() for name in ends)
         self._placeholders = _placeholders(identity.placeholder_cids)
         self.protect_parameters = self._protection.protect_parameters
 
     def mentions_fields(self, body: bytes) -> bool:
         """Tell, cheaply, whether a JSON text can hold an identity field or a raw address at all; escapes may hide one, so they count."""
-        lowered = body.lower()
-        for needle in self._needles:
-            if needle in lowered:
+        for mark, needle in _RAW:
+            if mark in body and needle in body:
                 return True
-        return b"\\u" in lowered
+        lowered = body.lower()
+        return any(needle in lowered for needle in self._needles)
 
     def opaque_uid(self, value: str) -> str:
         """Give a UID without a raw identity in it: a UID that is an e-mail address or a phone is replaced by its hash."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import TYPE_CHECKING, Any
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
 
 # What may hide an address in a parameter.
 _MARKS = re.compile(r"[@\[{]")
+_HOLDERS = (dict, list)
+_NAMES = 2_048
+_LONGEST_NAME = 64
+_Role = Literal["identity", "id", "product", ""]
+"""What a field's name makes of its value: identity with a policy, somebody's id, an id of a thing (which may be an address all the same)."""
 
 
 class Protection:
@@ -52,6 +58,8 @@ class Protection:
         self._addresses = addresses
         self._hasher = hasher
         self._opaque = opaque
+        # Events are made of the same few names.
+        self._role_of = lru_cache(_NAMES)(self._role)
 
     @property
     def names(self) -> frozenset[str]:
@@ -70,24 +78,30 @@ class Protection:
         """
         unreadable: list[str] = []
         holders: list[Any] = [fields]
+        role_of = self._role_of
         while holders:
             holder = holders.pop()
             if isinstance(holder, list):
-                holders += [child for child in holder if isinstance(child, dict | list)]
+                holders += [child for child in holder if isinstance(child, _HOLDERS)]
                 continue
             for key in list(holder):
                 value = holder[key]
-                lowered = key.lower()
-                if lowered in self._kinds:
+                # A cache's keys are bounded by more than their number.
+                role = role_of(key) if len(key) <= _LONGEST_NAME else self._role(key)
+                if role == "identity":
                     self._apply(holder, key, unreadable)
                     value = holder.get(key)
-                elif isinstance(value, str) and (
-                    lowered in ID_NAMES or (lowered == "id" and _is_marked(value))
-                ):
+                elif role and isinstance(value, str) and (role == "id" or _is_marked(value)):
                     holder[key] = self._opaque(value)
-                if isinstance(value, dict | list):
+                if isinstance(value, _HOLDERS):
                     holders.append(value)
         return tuple(unreadable)
+
+    def _role(self, name: str) -> _Role:
+        lowered = name.lower()
+        if lowered in self._kinds:
+            return "identity"
+        return "id" if lowered in ID_NAMES else "product" if lowered == "id" else ""
 
     def protect_parameters(self, parameters: dict[str, str]) -> dict[str, str]:
         """Give query parameters with each field's policy applied: a ready-made link may carry `email=…`."""
