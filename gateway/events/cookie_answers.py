@@ -40,6 +40,8 @@ class CookieAnswers:
         visitor, uid = prepared.visitor, None
         if owner is None or envelope.is_s2s or (head.origin and not prepared.origin_allowed):
             return ()
+        if not visitor.is_due and all(_is_the_same(visitor, each) for each in kept):
+            return ()
         for verdict in kept:
             pending = _pending_of(prepared, verdict)
             reset = None
@@ -73,6 +75,11 @@ def is_forgotten(visitor: Visitor, uid: str, fields: JsonObject) -> bool:
     """Tell whether the page minted a UID because the browser had lost the visitor's, and the signed cookie has not."""
     is_reset = (fields["ec"], fields["ea"]) == ("user", "reset_anonymous_id")
     return visitor.twin.state is TwinState.VALID and visitor.twin.uid != uid and not is_reset
+
+
+def _is_the_same(visitor: Visitor, verdict: Verdict) -> bool:
+    """Tell of nearly every event that it is of whom the cookies name, so that there is nothing to weigh."""
+    return verdict.uid == visitor.uid and verdict.action != "reset_anonymous_id"
 
 
 def _names_its_customer(pending: Pending, verdict: Verdict) -> bool:

@@ -18,7 +18,7 @@ from gateway.events.ppid import ppid
 from gateway.events.twin import ABSENT, UNREADABLE, Twin, TwinSigner, TwinState, is_writable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from gateway.events.keyring import Keyring
     from gateway.settings import Cookies
@@ -31,6 +31,7 @@ _MAX_SAME_NAME = 8
 _HOSTS = 1_024
 _MAX_HOST = 255
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+\Z")
+_VALID = TwinState.VALID
 _SAME_SITE = {"lax": "Lax", "strict": "Strict", "none": "None"}
 
 Headers = tuple[tuple[str, str], ...]
@@ -94,9 +95,9 @@ class UidCookie:
         if not cookie_header:
             return STRANGER
         plain_uids = [uid for text in values(cookie_header, self._plain_name) if (uid := self._usable(text))]
-        twin = self._read_twin(cookie_header, site, now_s)
+        twin = self._read_twin(cookie_header, site, now_s, plain_uids)
         plain_uid = plain_uids[0] if plain_uids else ""
-        if twin.state is not TwinState.VALID:
+        if twin.state is not _VALID:
             return Visitor(plain_uid, plain_uid, twin, is_restored=False, is_due=True)
         if twin.uid in plain_uids:
             plain_uid = twin.uid
@@ -143,18 +144,18 @@ class UidCookie:
         hidden = "; HttpOnly" if is_hidden else ""
         return "Set-Cookie", f"{name}={value}; Path=/{max_age}{where}{self._flags}{hidden}"
 
-    def _read_twin(self, cookie_header: str, site: str, now_s: float) -> Twin:
-        """Give the newest valid twin, else what the first one is."""
+    def _read_twin(self, cookie_header: str, site: str, now_s: float, usable: Sequence[str]) -> Twin:
+        """Give the newest valid twin, else what the first one is; `usable` are UIDs that are known to be so."""
         best = ABSENT
         if self._signer is None:
             return best
         for text in values(cookie_header, self._twin_name):
             twin = self._signer.read(site, text, now_s, self._lifetime_s)
-            if twin.state is TwinState.VALID:
-                if not self._usable(twin.uid):
+            if twin.state is _VALID:
+                if twin.uid not in usable and not self._usable(twin.uid):
                     # What may be a UID has changed since it was signed.
                     twin = UNREADABLE
-                elif best.state is not TwinState.VALID or twin.issued_s > best.issued_s:
+                elif best.state is not _VALID or twin.issued_s > best.issued_s:
                     best = twin
             if best is ABSENT:
                 best = twin
@@ -223,7 +224,8 @@ def values(cookie_header: str, name: str) -> list[str]:
     start = cookie_header.find(assignment)
     while start >= 0 and len(found) < _MAX_SAME_NAME:
         behind = start + len(assignment)
-        if start == 0 or (cookie_header[start - 1] in "; \t" and _begins_cookie(cookie_header, start)):
+        # As browsers write it, or otherwise.
+        if cookie_header.startswith("; ", start - 2) or _begins_cookie(cookie_header, start):
             end = cookie_header.find(";", behind)
             text = cookie_header[behind : end if end >= 0 else None]
             found.append(text.strip(" \t").strip('"'))
@@ -232,6 +234,8 @@ def values(cookie_header: str, name: str) -> list[str]:
 
 
 def _begins_cookie(header: str, start: int) -> bool:
+    if start and header[start - 1] not in "; \t":
+        return False
     # Nobody writes more than one blank; a header full of them must not cost a walk through it.
     before = header[max(0, start - 4) : start].rstrip(" \t")
     return before.endswith(";") or (not before and start <= 4)

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import msgspec
 
 JsonObject = dict[str, Any]
+_MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))
 
 
 class Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,8 +91,7 @@ class Stamp(msgspec.Struct, frozen=True):
     @property
     def received_at(self) -> str:
         """The moment as RFC 3339 text in UTC, to the millisecond."""
-        seconds, milliseconds = divmod(self.now_ms, 1000)
-        return f"{_second(seconds)}.{milliseconds:03d}Z"
+        return _second(self.now_ms // 1000) + _MILLISECONDS[self.now_ms % 1000]
 
 
 @lru_cache(16)

@@ -79,6 +79,11 @@ FATES: dict[Reason, Fate] = {
 }
 """The fate of each reason. `status` is 0 where no client waits for an answer."""
 
+WORDS: dict[Reason, tuple[str, str]] = {
+    reason: (fate.outcome.value, reason.value) for reason, fate in FATES.items()
+}
+"""Outcome and reason as plain texts, for what is written out: a member of an enumeration looks for its own each time."""
+
 
 class Rejection(NamedTuple):
     """A fate other than acceptance, as a value: why, which field, and what was wrong.

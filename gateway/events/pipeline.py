@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.events.model import AuditNote, Binding, Reply, Request, Stamp
-    from gateway.events.screening import Property
     from gateway.settings import Settings
 
 _SCOPES = 1_024
@@ -69,8 +68,8 @@ class Pipeline:
         self._scope_of_query = lru_cache(_SCOPES)(
             lambda query: self._scope(wire.read_envelope(wire.parse_query(query)))
         )
-        self._headers = lru_cache(_SCOPES)(replies.cross_origin)
-        self._allows_origin = lru_cache(_SCOPES)(_allows_origin)
+        # By property and origin: what one property allows, another may not.
+        self._about_origin = lru_cache(_SCOPES)(self._read_origin)
 
     def prepare(self, request: Request, stamp: Stamp) -> Prepared:
         """Decode, screen and claim: find out what came, whose property it is of, and whom each event names."""
@@ -148,6 +147,13 @@ class Pipeline:
                 refused.append(Verdict(_UNAVAILABLE, each.event_id, each.request_id, each.uid))
         return Decision(refused, self._reply(prepared, refused))
 
+    def _read_origin(self, portal_id: str, prop_id: str, origin: str) -> tuple[bool, replies.Headers]:
+        """Tell whether a page of this origin may read the property's answers, and give the headers that say so."""
+        owner = self._properties.find(portal_id, prop_id)
+        # What a page of an unknown property asks for holds nothing that others may not read, and its author should see why.
+        allowed = bool(origin) and origin.isascii() and (owner is None or owner.allows_origin(origin))
+        return allowed, replies.cross_origin(origin, allowed=allowed)
+
     def _scope(self, envelope: wire.Envelope) -> Scope:
         owner = self._properties.find(envelope.portal_id, envelope.prop_id)
         carried = self._identities.protect_parameters(envelope.carried)
@@ -165,7 +171,7 @@ class Pipeline:
         site = scope.owner.site if scope.owner is not None else ""
         visitor = self._cookie.read("" if envelope.is_s2s else head.cookie, site, stamp.now_ms // 1000)
         source = first_source = ("twin" if visitor.is_restored else "cookie") if visitor.uid else "fresh"
-        allowed = self._allows_origin(scope.owner, head.origin)
+        allowed, _ = self._about_origin(envelope.portal_id, envelope.prop_id, head.origin)
         foreign = is_foreign(head, origin_allowed=allowed)
         fresh = ""
         events: list[Pending | Rejection] = []
@@ -294,7 +300,7 @@ class Pipeline:
 
     def _reply(self, prepared: Prepared, verdicts: list[Verdict]) -> Reply:
         envelope, head, property_ = prepared.envelope, prepared.request.head, prepared.owner
-        headers = self._headers(head.origin, allowed=prepared.origin_allowed)
+        _, headers = self._about_origin(envelope.portal_id, envelope.prop_id, head.origin)
         first = verdicts[0]
         if len(verdicts) == 1 and not first.is_kept and not prepared.is_batch:
             target = property_ is not None and property_.redirect_target(envelope.redirect_url) is not None
@@ -308,11 +314,6 @@ class Pipeline:
             status = 503 if unavailable else 200 if kept else FATES[first.reason].status
             return replies.batch(results, status, headers)
         return replies.success(envelope, results[0], headers)
-
-
-def _allows_origin(owner: Property | None, origin: str) -> bool:
-    # What a page of an unknown property asks for holds nothing that others may not read, and its author should see why.
-    return bool(origin) and origin.isascii() and (owner is None or owner.allows_origin(origin))
 
 
 def _entry(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.events.model import Reply
-from gateway.events.outcome import FATES, Rejection
+from gateway.events.outcome import FATES, WORDS, Rejection
 
 if TYPE_CHECKING:
     from gateway.events.decisions import Verdict
@@ -98,9 +98,10 @@ def failure(
 
 def error_body(rejection: Rejection) -> dict[str, str]:
     """Give the JSON of an event that was not kept: outcome, reason, field, detail."""
+    outcome, reason = WORDS[rejection.reason]
     return {
-        "outcome": FATES[rejection.reason].outcome,
-        "reason": rejection.reason,
+        "outcome": outcome,
+        "reason": reason,
         "field": rejection.field,
         "detail": rejection.detail,
     }
@@ -110,10 +111,11 @@ def result(verdict: Verdict) -> dict[str, Any]:
     """Give the JSON of one event: its fate, its ids, and `uid_replaced` when it was taken under another UID than it came with."""
     if not verdict.is_kept:
         return error_body(verdict.rejection)
+    outcome, reason = WORDS[verdict.rejection.reason]
     found: dict[str, Any] = {
         "type": "event",
-        "outcome": verdict.outcome,
-        "reason": verdict.reason,
+        "outcome": outcome,
+        "reason": reason,
         "event_id": verdict.event_id,
         "request_id": verdict.request_id,
         "au_id": verdict.uid,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from gateway.events.outcome import FATES, Reason
+from gateway.events.outcome import FATES, WORDS, Reason
 from gateway.events.twin import TwinState
 from gateway.telemetry.redaction import redact
 
@@ -54,13 +54,14 @@ class Journal:
         for verdict in decision.verdicts:
             reason = verdict.rejection.reason
             fate = FATES[reason]
+            outcome, reason_text = WORDS[reason]
             self._metrics.event(fate.outcome, reason)
             fields: dict[str, Any] = {
-                "outcome": fate.outcome.value,
-                "reason": reason.value,
+                "outcome": outcome,
+                "reason": reason_text,
                 "portal_id": portal_id,
                 "prop_id": prop_id,
-                "duration_ms": round(duration_ms, 3),
+                "duration_ms": _rounded(duration_ms),
             }
             if verdict.event_id:
                 _ids(prepared, verdict, fields)
@@ -100,7 +101,7 @@ class Journal:
             "portal_id": record.portal_id,
             "uid": record.uid,
             "attempts": attempts,
-            "duration_ms": round(duration_ms, 3),
+            "duration_ms": _rounded(duration_ms),
         }
         self._line("info", "delivery", fields)
 
@@ -189,6 +190,11 @@ class Journal:
             attempts=attempts,
             cause=redact(cause),
         )
+
+
+def _rounded(milliseconds: float) -> float:
+    """Give milliseconds to the microsecond. Both are positive, so it need not be as exact about halves as `round`."""
+    return int(milliseconds * 1000 + 0.5) / 1000
 
 
 def _ids(prepared: Prepared, verdict: Verdict, fields: dict[str, Any]) -> None:

@@ -130,20 +130,18 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        self._event = lru_cache(256)(events.labels)
-        self._delivery = lru_cache(64)(deliveries.labels)
-        self._twin = lru_cache(16)(twins.labels)
         self._relayed = lru_cache(16)(relayed.labels)
         self._archived = {name: archived.labels(name) for name in ("kept", "erased", "lost")}
         self._release = lru_cache(16)(releases.labels)
         self._held = lru_cache(64)(held.labels)
         # Every series exists from the start, so that a rate over the first event is right.
-        for reason, fate in FATES.items():
-            if fate.status:
-                self._event(fate.outcome, reason)
-        for state in TwinState:
-            if state is not TwinState.ABSENT:
-                self._twin(state)
+        self._events = {
+            (fate.outcome, reason): events.labels(fate.outcome, reason)
+            for reason, fate in FATES.items()
+            if fate.status
+        }
+        self._twins = {state: twins.labels(state) for state in TwinState if state is not TwinState.ABSENT}
+        self._delivery = lru_cache(64)(deliveries.labels)
         for result in ("delivered", "retry", "undeliverable", "expired", "erased"):
             self._delivery(result)
         for how in Relayed:
@@ -153,12 +151,12 @@ class Metrics:
 
     def event(self, outcome: Outcome, reason: Reason) -> None:
         """Count one event that came in."""
-        self._event(outcome, reason).inc()
+        self._events[outcome, reason].inc()
 
     def twin(self, state: TwinState) -> None:
         """Count a request that brought a signed cookie; one that brought none is not counted."""
-        if state is not TwinState.ABSENT:
-            self._twin(state).inc()
+        if state in self._twins:
+            self._twins[state].inc()
 
     def relayed(self, how: Relayed) -> None:
         """Count one reply that was to carry the collector's answer."""
