@@ -104,7 +104,8 @@ class Enricher:
         page = _page_url(context) or head.referer
         if head.referer and "navigation" not in context:
             context["navigation"] = {"url": head.referer}
-        if page and _HAS_CAMPAIGN.search(page):
+        # Most pages have no parameters, and looking for a mark is quicker than looking for a pattern.
+        if ("?" in page or "&" in page) and _HAS_CAMPAIGN.search(page):
             _add_campaign(context, extra, page)
 
     def _device(self, user_agent: str) -> tuple[tuple[str, dict[str, str]], ...]:

@@ -14,6 +14,10 @@ from typing import Any, Literal
 import msgspec
 
 JsonObject = dict[str, Any]
+# The parts of a UUIDv7: the random bits stand in two pieces, with the variant between them.
+_VERSION_AND_VARIANT = (0x7 << 76) | (0b10 << 62)
+_LOW_BITS = (1 << 62) - 1
+_HIGH_BITS = 0xFFF << 62
 _MILLISECONDS = tuple(f".{number:03d}Z" for number in range(1000))
 
 
@@ -66,13 +70,12 @@ class Stamp(msgspec.Struct, frozen=True):
         Ids of one request rise with `index`: the low bits are a counter added to the random part, as section 6.2,
         method 2, allows.
         """
-        random_bits = ((self.entropy & ((1 << 74) - 1)) + index) & ((1 << 74) - 1)
+        random_bits = self.entropy + index
         value = (
             ((self.now_ms & 0xFFFFFFFFFFFF) << 80)
-            | (0x7 << 76)
-            | ((random_bits >> 62) << 64)
-            | (0b10 << 62)
-            | (random_bits & ((1 << 62) - 1))
+            | _VERSION_AND_VARIANT
+            | ((random_bits & _HIGH_BITS) << 2)
+            | (random_bits & _LOW_BITS)
         )
         text = value.to_bytes(16, "big").hex()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

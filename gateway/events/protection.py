@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -32,8 +31,6 @@ _MARKS = re.compile(r"[@\[{]")
 _HOLDERS = (dict, list)
 _NAMES = 2_048
 _LONGEST_NAME = 64
-_Role = Literal["identity", "id", "product", ""]
-"""What a field's name makes of its value: identity with a policy, somebody's id, an id of a thing (which may be an address all the same)."""
 
 
 class Protection:
@@ -58,8 +55,9 @@ class Protection:
         self._addresses = addresses
         self._hasher = hasher
         self._opaque = opaque
-        # Events are made of the same few names.
-        self._role_of = lru_cache(_NAMES)(self._role)
+        # Names, as they are written, of fields with which nothing is to be done: events are made of the same few. Bounded; when it
+        # is full, it begins anew.
+        self._harmless: set[str] = set()
 
     @property
     def names(self) -> frozenset[str]:
@@ -78,30 +76,27 @@ class Protection:
         """
         unreadable: list[str] = []
         holders: list[Any] = [fields]
-        role_of = self._role_of
         while holders:
             holder = holders.pop()
             if isinstance(holder, list):
                 holders += [child for child in holder if isinstance(child, _HOLDERS)]
                 continue
-            for key in list(holder):
-                value = holder[key]
-                # A cache's keys are bounded by more than their number.
-                role = role_of(key) if len(key) <= _LONGEST_NAME else self._role(key)
-                if role == "identity":
-                    self._apply(holder, key, unreadable)
-                    value = holder.get(key)
-                elif role and isinstance(value, str) and (role == "id" or _is_marked(value)):
-                    holder[key] = self._opaque(value)
-                if isinstance(value, _HOLDERS):
-                    holders.append(value)
+            for key in [each for each in holder if each not in self._harmless]:
+                self._protect_field(holder, key, unreadable)
+            holders += [child for child in holder.values() if isinstance(child, _HOLDERS)]
         return tuple(unreadable)
 
-    def _role(self, name: str) -> _Role:
-        lowered = name.lower()
+    def _protect_field(self, holder: JsonObject, key: str, unreadable: list[str]) -> None:
+        lowered, value = key.lower(), holder[key]
         if lowered in self._kinds:
-            return "identity"
-        return "id" if lowered in ID_NAMES else "product" if lowered == "id" else ""
+            self._apply(holder, key, unreadable)
+        elif lowered in ID_NAMES or lowered == "id":
+            if isinstance(value, str) and (lowered != "id" or _is_marked(value)):
+                holder[key] = self._opaque(value)
+        elif len(key) <= _LONGEST_NAME:
+            if len(self._harmless) >= _NAMES:
+                self._harmless.clear()
+            self._harmless.add(key)
 
     def protect_parameters(self, parameters: dict[str, str]) -> dict[str, str]:
         """Give query parameters with each field's policy applied: a ready-made link may carry `email=…`."""

@@ -207,6 +207,18 @@ def test_json_lines_begin_with_moment_level_and_event(tmp_path):
     assert started["timestamp"][10] + started["timestamp"][-5] + started["timestamp"][-1] == "T.Z"
 
 
+def test_a_line_of_an_event_is_what_the_logger_would_write(tmp_path):
+    """Said the short way or the long one: the same fields in the same order, but for the moment."""
+    path = tmp_path / "gateway.log"
+    log = open_log(Logging(file=str(path)), worker=3)
+    fields = {"outcome": "accepted", "category": 'a "quoted" \u1ec7', "keys": ("a", "b"), "odd": path}
+    log.line("warning", "event", dict(fields))
+    log.logger.warning("event", **fields)
+    log.close()
+    short, long = (line.partition(b",")[2] for line in path.read_bytes().splitlines())
+    assert long == short
+
+
 def test_a_file_is_appended_to(tmp_path):
     """A restart does not cost yesterday's lines."""
     path = tmp_path / "gateway.log"
