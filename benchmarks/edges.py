@@ -176,7 +176,7 @@ def journal_steps(bench: Bench, folder: Path) -> list[Step]:
 
     def count() -> None:
         metrics.event(Outcome.ACCEPTED, Reason.OK)
-        metrics.answer_seconds.observe(0.002)
+        metrics.answer_seconds.note(0.002)
 
     try:
         return [

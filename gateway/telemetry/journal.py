@@ -90,7 +90,7 @@ class Journal:
                 level = "warning" if level == "info" else level
             self._line(level, "event", fields)
         self._metrics.twin(prepared.visitor.twin.state)
-        self._metrics.answer_seconds.observe(duration_ms / 1000)
+        self._metrics.answer_seconds.note(duration_ms / 1000)
 
     def delivered(self, record: Record, attempts: int, duration_ms: float) -> None:
         """Say that the collector took an event."""

@@ -6,6 +6,7 @@ the supervisor before the workers start).
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -33,6 +34,23 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
+class _StepCounter(Counter):
+    """A counter that goes up by one, or a series of it, without the checks of `inc`, which take three times as long as counting."""
+
+    def step(self) -> None:
+        """Count one more."""
+        self._value.inc(1)
+
+
+class _QuickHistogram(Histogram):
+    """A histogram without labels and exemplars that finds a value's bucket by halving."""
+
+    def note(self, seconds: float) -> None:
+        """Take one more value."""
+        self._sum.inc(seconds)
+        self._buckets[bisect_left(self._upper_bounds, seconds)].inc(1)
+
+
 class Metrics:
     """The gateway's own registry."""
 
@@ -40,13 +58,13 @@ class Metrics:
         # A second series for each counter, for its birth, which nobody asked for.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        events = Counter(
+        events = _StepCounter(
             "tracking_gateway_events",
             "Events that came in, by fate.",
             ["outcome", "reason"],
             registry=self.registry,
         )
-        deliveries = Counter(
+        deliveries = _StepCounter(
             "tracking_gateway_deliveries",
             "Attempts to deliver and their results.",
             ["result"],
@@ -99,7 +117,7 @@ class Metrics:
             "Events whose address first came with another customer id.",
             registry=self.registry,
         )
-        twins = Counter(
+        twins = _StepCounter(
             "tracking_gateway_cookie_twins",
             "Requests that brought a signed cookie, by what it was.",
             ["state"],
@@ -124,7 +142,7 @@ class Metrics:
             registry=self.registry,
             multiprocess_mode="livesum",
         )
-        self.answer_seconds = Histogram(
+        self.answer_seconds = _QuickHistogram(
             "tracking_gateway_answer_seconds",
             "From the complete request to the answer, durability included.",
             buckets=_SECONDS,
@@ -151,12 +169,12 @@ class Metrics:
 
     def event(self, outcome: Outcome, reason: Reason) -> None:
         """Count one event that came in."""
-        self._events[outcome, reason].inc()
+        self._events[outcome, reason].step()
 
     def twin(self, state: TwinState) -> None:
         """Count a request that brought a signed cookie; one that brought none is not counted."""
         if state in self._twins:
-            self._twins[state].inc()
+            self._twins[state].step()
 
     def relayed(self, how: Relayed) -> None:
         """Count one reply that was to carry the collector's answer."""
@@ -164,7 +182,7 @@ class Metrics:
 
     def delivery(self, result: str) -> None:
         """Count one attempt or final fate of an accepted event."""
-        self._delivery(result).inc()
+        self._delivery(result).step()
 
     def archive(self, counts: dict[str, int], size: int, *, is_stopped: bool) -> None:
         """Count delivered events by what the archive did with them; say how large it is, and whether it can't be written."""

@@ -7,6 +7,7 @@ import os
 import sys
 
 import pytest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from gateway.events.outcome import FATES, Outcome, Reason
 from gateway.telemetry.metrics import Metrics, mark_process_dead, merged_exposition
@@ -25,6 +26,7 @@ print("counted", flush=True)
 sys.stdin.read()
 """
 ACCEPTED = 'tracking_gateway_events_total{outcome="accepted",reason="ok"}'
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 PENDING = "tracking_gateway_spool_pending"
 
 
@@ -70,6 +72,20 @@ def test_an_event_is_counted_under_its_outcome_and_reason(metrics):
         'tracking_gateway_events_total{outcome="quarantined",reason="cid_conflict"}': 2,
         'tracking_gateway_events_total{outcome="malformed",reason="bad_json"}': 1,
     } == counted
+
+
+def test_an_answers_time_is_counted_in_its_bucket_as_the_library_does_it(metrics):
+    """Also on a bucket's bound, below the first and above the last."""
+    registry = CollectorRegistry()
+    theirs = Histogram("tracking_gateway_answer_seconds", "", buckets=BOUNDS, registry=registry)
+    for seconds in (0.0, 0.0005, 0.001, 0.0010001, 0.3, 5, 7.5, 1e9):
+        metrics.answer_seconds.note(seconds)
+        theirs.observe(seconds)
+    ours = {key: value for key, value in series(metrics.exposition()).items() if "answer_seconds" in key}
+    expected = {
+        key: value for key, value in series(generate_latest(registry)).items() if "_created" not in key
+    }
+    assert expected == ours
 
 
 def test_two_gateways_in_one_process_count_apart():
