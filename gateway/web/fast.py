@@ -1,6 +1,6 @@
 """The fast path: complete requests are answered without aiohttp's machinery, which costs more than all the rest of an event.
 
-A connection begins here. As long as each request on it is of the plainest kind (see `read_head`) it is parsed by llhttp,
+A connection begins here. As long as each request on it is of the plainest kind (see `read_head`) it is read here,
 taken by `Ingest.submit`, which needs no task, and answered with one write. The first request of any other kind, and all that
 comes after it on its connection, goes to aiohttp, whose behaviour is the reference: `tests/integration/test_fast_path.py` sends
 the same bytes both ways.
