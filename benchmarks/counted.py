@@ -23,8 +23,9 @@ from gateway.settings import Logging
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import Metrics
-from gateway.web.fast import encode_reply, read_head, to_request
+from gateway.web.fast import encode_reply
 from gateway.web.ingest import Stamps
+from gateway.web.plain_heads import read_head, to_request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

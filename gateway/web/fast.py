@@ -1,6 +1,6 @@
 """The fast path: complete requests are answered without aiohttp's machinery, which costs more than all the rest of an event.
 
-A connection begins here. As long as each request on it is of the plainest kind (see `read_head`) it is read here,
+A connection begins here. As long as each request on it is of the plainest kind (`gateway.web.plain_heads`) it is read here,
 taken by `Ingest.submit`, which needs no task, and answered with one write. The first request of any other kind, and all that
 comes after it on its connection, goes to aiohttp, whose behaviour is the reference: `tests/integration/test_fast_path.py` sends
 the same bytes both ways.
@@ -13,169 +13,21 @@ waits unread or unwritten is bounded, because reading stops.
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from email.utils import formatdate
 from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-import httptools
 from aiohttp.web_protocol import RequestHandler
 
-from gateway.events.model import Head, Reply, Request
+from gateway.web.plain_heads import MAX_HEAD_BYTES, PlainHead, may_become_plain, read_head, to_request
 
 if TYPE_CHECKING:
+    from gateway.events.model import Reply
     from gateway.web.public import PublicServer
 
-_MAX_HEAD_BYTES = 32_768
-_MAX_HEAD_FIELDS = 100
-# Each of these changes how a body is framed, or what a connection is.
-_NOT_PLAIN = frozenset({"transfer-encoding", "content-encoding", "expect", "upgrade", "trailer", "te"})
-_NOT_PLAIN_BYTES = frozenset(name.encode() for name in _NOT_PLAIN)
-# RFC 9110, section 5.6.2: what a field's name is made of; and section 5.5: what its value is, in any encoding.
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_NO_CONTROLS = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
-# What stands in a target: visible ASCII without a fragment.
-_TARGET = bytes(code for code in range(0x21, 0x7F) if code != ord("#"))
-_KNOWN_FIELDS = 4_096
-_LONGEST_KNOWN = 256
 _REASONS = {200: "OK", 204: "No Content", 302: "Found", 304: "Not Modified", 400: "Bad Request", 403: "Forbidden",
             404: "Not Found", 405: "Method Not Allowed", 413: "Request Entity Too Large", 503: "Service Unavailable"}  # fmt: skip
-
-
-class PlainHead(NamedTuple):
-    """The head of a plain request: `target` as it came, `fields` by lower-case name, and how many bytes of body follow.
-
-    Values are without the blanks around them; invalid UTF-8 in them has become replacement characters.
-    """
-
-    method: str
-    target: str
-    fields: dict[str, str]
-    body_bytes: int
-
-
-class _Names:
-    """Collects what llhttp reports of an incomplete head."""
-
-    __slots__ = ("names", "target")
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.names: list[bytes] = []
-
-    def on_url(self, url: bytes) -> None:
-        """Take the target."""
-        self.target += url
-
-    def on_header(self, name: bytes, _: bytes) -> None:
-        """Take a field's name."""
-        self.names.append(name.lower())
-
-
-def read_head(data: bytes, end: int) -> PlainHead | None:
-    """Read the head that ends (with its blank line) at `end`; `None` when the request is not of the plainest kind.
-
-    Plain is: GET without a body or POST with `Content-Length`, HTTP/1.1, kept alive, an ASCII path as target, no field twice, no
-    folded lines, no control characters, and nothing that changes the framing. So few heads are plain that cutting them at their line ends
-    is enough, in two thirds of the time of a parser that reports each field. What is read here, llhttp reads just so:
-    `tests/properties/test_plain_heads.py`.
-    """
-    request_line, *lines = data[: end - 4].split(b"\r\n")
-    fields = dict(map(_field_of, lines))
-    method, _, rest = request_line.partition(b" ")
-    target, _, version = rest.partition(b" ")
-    if (
-        # Each a line of its own with a name of its own: else a field stood twice, or on two lines.
-        len(fields) != len(lines)
-        or "" in fields
-        or len(fields) > _MAX_HEAD_FIELDS
-        or not fields.keys().isdisjoint(_NOT_PLAIN)
-        or version != b"HTTP/1.1"
-        or fields.get("connection", "keep-alive").lower() != "keep-alive"
-        or "host" not in fields
-        or not target.startswith(b"/")
-        or target.translate(None, _TARGET)
-    ):
-        return None
-    length = fields.get("content-length")
-    if (
-        method == b"POST"
-        and length is not None
-        and length.isascii()
-        and length.isdigit()
-        and len(length) < 10
-    ):
-        return PlainHead("POST", target.decode("ascii"), fields, int(length))
-    if method == b"GET" and length is None:
-        return PlainHead("GET", target.decode("ascii"), fields, 0)
-    return None
-
-
-class _KnownFields(dict[bytes, tuple[str, str]]):
-    """What lines of a head say: but for cookies and lengths, a visitor's are those of many others, to the byte.
-
-    Gives a field's name in lower case, and its value; no name for what is no field. Bounded: when it is full, it begins anew.
-    """
-
-    def __missing__(self, line: bytes) -> tuple[str, str]:
-        name, colon, value = line.decode("utf-8", "replace").partition(":")
-        if not colon or not _TOKEN.match(name) or line.translate(None, _NO_CONTROLS):
-            return "", ""
-        field = name.lower(), value.strip(" \t")
-        if len(line) <= _LONGEST_KNOWN and field[0] != "cookie":
-            if len(self) >= _KNOWN_FIELDS:
-                self.clear()
-            self[line] = field
-        return field
-
-
-_field_of = _KnownFields().__getitem__
-
-
-def to_request(head: PlainHead, body: bytes, peer: str) -> Request:
-    """Give a plain request as the pipeline takes it."""
-    path, _, query = head.target.partition("?")
-    get = head.fields.get
-    return Request(
-        Head(
-            method=head.method,
-            path=path,
-            query=query,
-            peer=peer,
-            host=get("host", ""),
-            origin=get("origin", ""),
-            referer=get("referer", ""),
-            fetch_site=get("sec-fetch-site", ""),
-            fetch_mode=get("sec-fetch-mode", ""),
-            fetch_dest=get("sec-fetch-dest", ""),
-            user_agent=get("user-agent", ""),
-            accept_language=get("accept-language", ""),
-            accept_encoding=get("accept-encoding", ""),
-            if_none_match=get("if-none-match", ""),
-            content_type=get("content-type", ""),
-            cookie=get("cookie", ""),
-            forwarded_for=get("x-forwarded-for", ""),
-        ),
-        body,
-    )
-
-
-def may_become_plain(data: bytes) -> bool:
-    """Tell whether an incomplete head can be the beginning of a plain request; anything else is answered at once."""
-    method = data[:5]
-    is_method = (
-        method.startswith((b"GET ", b"POST ")) or b"GET ".startswith(method) or b"POST ".startswith(method)
-    )
-    if not is_method or len(data) > _MAX_HEAD_BYTES or data.count(b"\n") != data.count(b"\r\n"):
-        return False
-    found = _Names()
-    try:
-        httptools.HttpRequestParser(found).feed_data(data)
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-        return False
-    is_plain = _NOT_PLAIN_BYTES.isdisjoint(found.names)
-    return is_plain and found.target.isascii() and (not found.target or found.target.startswith(b"/"))
 
 
 class FastConnection(RequestHandler):
@@ -220,7 +72,7 @@ class FastConnection(RequestHandler):
             if end == 3 and may_become_plain(data):
                 self._held = data
                 return
-            if end == 3 or end > _MAX_HEAD_BYTES:
+            if end == 3 or end > MAX_HEAD_BYTES:
                 self._hand_over(data)
                 return
             head = read_head(data, end)
@@ -294,7 +146,7 @@ class FastConnection(RequestHandler):
         super().data_received(data)
 
     def _is_full(self) -> bool:
-        return len(self._held) > self._server.ingest.max_body_bytes + _MAX_HEAD_BYTES
+        return len(self._held) > self._server.ingest.max_body_bytes + MAX_HEAD_BYTES
 
     def _pause_when_full(self) -> None:
         if not self._is_reading_paused and self._is_full() and self.transport is not None:

@@ -24,8 +24,9 @@ from gateway.spool.memory import MemorySpool
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import Metrics
-from gateway.web.fast import encode_reply, read_head
+from gateway.web.fast import encode_reply
 from gateway.web.ingest import Ingest
+from gateway.web.plain_heads import read_head
 from gateway.web.public import PublicServer
 from gateway.web.script import Script
 from tests.builders import QUERY, STAMP, event, shop_pipeline

@@ -6,7 +6,7 @@ import httptools
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from gateway.web.fast import read_head
+from gateway.web.plain_heads import read_head
 
 NAMES = st.sampled_from(
     ["Host", "host", "HOST", "Cookie", "Coo\u212aie", "X-A", "x_b", "Connection", "Content-Length", "Folded", "Bad Name", "", "\u017fec",
