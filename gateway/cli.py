@@ -254,6 +254,10 @@ def _advice(loaded: Settings) -> list[str]:
             notes.append(
                 f"identity.derive_cid_from names {name!r}; if you mean {near[0]!r}, it is written so"
             )
+    if loaded.spool.durability == "os":
+        notes.append(
+            'spool.durability = "os": a power cut or a crash of the system may take acknowledged events of the last half minute'
+        )
     if not loaded.cookies.secure:
         notes.append("cookies.secure = false: the visitor's id travels over plain HTTP too")
     if loaded.server.host not in {"127.0.0.1", "localhost", "::1"} and not loaded.server.trusted_proxies:

@@ -97,10 +97,12 @@ class Collector(Section):
 
 
 class Spool(Section):
-    """`[spool]`: how much may wait for the collector."""
+    """`[spool]`: how much may wait for the collector, and how safe it is there."""
 
     segment_bytes: int = Field(default=16 * 1_048_576, ge=65_536, le=268_435_456)
     max_bytes: int = Field(default=4 * 1_073_741_824, ge=1_048_576)
+    when_full: Literal["reject", "drop_oldest"] = "reject"
+    durability: Literal["fsync", "os"] = "fsync"
 
 
 class Ledger(Section):

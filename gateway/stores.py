@@ -95,6 +95,8 @@ async def open_partition(settings: Settings, journal: Journal, number: int) -> S
         settings.data_dir / "spool" / f"{number:03d}",
         segment_bytes=settings.spool.segment_bytes,
         max_bytes=settings.spool.max_bytes,
+        is_synced=settings.spool.durability == "fsync",
+        on_drop=journal.dropped_oldest if settings.spool.when_full == "drop_oldest" else None,
         on_damage=lambda path, offset, what: journal.trouble(
             "spool_damaged", path=str(path), offset=offset, detail=str(what)
         ),

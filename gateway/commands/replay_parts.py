@@ -123,6 +123,11 @@ class ArchiveSource:
         """Say that an event has met its fate."""
         del self._open[position]
 
+    def is_dropped(self, position: int) -> bool:
+        """Tell that it was not: an archive makes no room."""
+        del position
+        return False
+
     async def close(self) -> None:
         """Read no further."""
         self._is_closing = True

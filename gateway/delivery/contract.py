@@ -111,7 +111,8 @@ class DeadLetters(Protocol):
 class DeliveryObserver(Protocol):
     """Who wants to know how delivery goes: counters, log lines. The calls must be quick and must not raise.
 
-    Each record is reported by exactly one of `delivered`, `undeliverable`, `expired` and `erased`, after its acknowledgement.
+    Each record is reported by exactly one of `delivered`, `undeliverable`, `expired` and `erased`, after its acknowledgement; one that
+    its full spool dropped meanwhile by none of them, since its spool has reported it.
     """
 
     def delivered(self, record: Record, attempts: int, duration_ms: float) -> None:

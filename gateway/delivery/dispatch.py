@@ -2,7 +2,7 @@
 
 What always holds: a parcel is in exactly one place: its lane (waiting behind the head), `ready` (may be sent), `doomed` (its
 fate needs no collector), `delayed` (a timer runs), or in the forwarder's hands. Nothing is sent without a look at whether it
-became too old, or its UID was erased, while it waited; what was accepted within the last second has not waited. While the gate is closed
+became too old, was dropped by its full spool, or its UID was erased, while it waited; what was accepted within the last second has not waited. While the gate is closed
 nothing leaves `ready`; it opens for a single parcel when a probe is due, and for all when the probe was answered.
 """
 
@@ -239,6 +239,9 @@ class Dispatch:
 
     def _has_ended(self, parcel: Parcel) -> bool:
         """Tell whether a parcel is not to be sent any more, and doom it if so."""
+        if parcel.was_dropped():
+            self.doom(parcel, Reason.MADE_ROOM, "")
+            return True
         age_ms = self._clock() * 1000 - parcel.record.accepted_ms
         # Below 0 the clock was set back, and nobody knows how long it waited.
         if 0.0 <= age_ms <= self._fresh_ms and not parcel.attempts and not parcel.lane.is_erased:

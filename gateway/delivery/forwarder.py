@@ -6,7 +6,8 @@ What always holds:
   final. Order is that of the spool; between two spools nothing is known of it, but one user's records never overlap.
 - **One fate.** Each record that was read is delivered, undeliverable, expired or erased, exactly once, and is acknowledged
   only then; undeliverable and expired ones after the dead letters have taken them. What is not acknowledged comes again at the
-  next start.
+  next start. A record that its full spool dropped to make room had its fate there: it is not sent any more, and nothing is
+  reported of it; only an attempt that was under way may still arrive.
 - **Forgotten is forgotten.** Who was erased is asked before every attempt (the first one too, if the record waited at all) and
   before the dead letters get a record: one of an erased UID ends there. Only an attempt that is under way may still arrive.
 - **The same event.** A record goes out with the same bytes each time. Its `request_id` lets the CDP recognise a repetition.
@@ -65,6 +66,9 @@ if TYPE_CHECKING:
 
 # Of one user, beside the record that is being sent: few, so that many long lanes have room side by side.
 _AT_HAND = 16
+
+
+_FORGOTTEN = {Reason.ERASED_WHILE_WAITING, Reason.MADE_ROOM}
 
 
 class Forwarder:
@@ -218,7 +222,7 @@ class Forwarder:
             if parcel.fate is None:
                 self._free -= 1
                 self._send(parcel)
-            elif parcel.fate[0] is Reason.ERASED_WHILE_WAITING:
+            elif parcel.fate[0] in _FORGOTTEN:
                 self._forget(parcel)
             else:
                 self._free -= 1
@@ -252,8 +256,10 @@ class Forwarder:
                 self._deliveries += 1
                 self._patience.taken(parcel)
                 parcel.lane.refusals = 0
+                was_dropped = parcel.was_dropped()
                 self._settle(parcel)
-                self._observer.delivered(parcel.record, parcel.attempts, verdict.duration_ms)
+                if not was_dropped:
+                    self._observer.delivered(parcel.record, parcel.attempts, verdict.duration_ms)
             elif isinstance(verdict, Retry):
                 self._refused(parcel, verdict)
             else:
@@ -287,9 +293,12 @@ class Forwarder:
         self._observer.retrying(parcel.record, parcel.attempts, verdict.cause, delay)
 
     def _forget(self, parcel: Parcel) -> None:
-        parcel.lane.is_erased = True
         if self._awaited is not None:
             self._awaited.give_up((parcel,))
+        if parcel.was_dropped():
+            self._settle(parcel)
+            return
+        parcel.lane.is_erased = True
         self._settle(parcel)
         try:
             self._observer.erased(parcel.record, parcel.attempts)
@@ -304,7 +313,7 @@ class Forwarder:
         task.add_done_callback(self._buried)
 
     async def _put(self, parcel: Parcel, reason: Reason, detail: str) -> None:
-        if parcel.lane.is_erased or self._erasures.cover(parcel.record):
+        if parcel.was_dropped() or parcel.lane.is_erased or self._erasures.cover(parcel.record):
             self._forget(parcel)
             return
         try:
@@ -316,7 +325,11 @@ class Forwarder:
             cause = f"the dead letters are not available: {type(error).__name__}"
             self._observer.retrying(parcel.record, parcel.attempts, cause, delay)
             return
+        was_dropped = parcel.was_dropped()
         self._settle(parcel)
+        if was_dropped:
+            # While the dead letters took it: they have it, and its outcome was told.
+            return
         if reason is Reason.TOO_OLD:
             self._observer.expired(parcel.record, parcel.attempts)
         else:

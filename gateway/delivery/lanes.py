@@ -124,6 +124,10 @@ class Parcel(msgspec.Struct, eq=False):
     held_against: int = 0
     refused_since: float = 0.0
 
+    def was_dropped(self) -> bool:
+        """Tell whether the spool let go of it to make room: then it has its outcome already."""
+        return self.source.spool.is_dropped(self.position)
+
 
 class Lanes:
     """Every lane that has a record. At most `at_hand` records wait in a lane behind its head, the rest is parked, in `lot_bytes` at most."""

@@ -1,6 +1,7 @@
 """The one table of fates: every event ends in exactly one `Outcome`, for one bounded `Reason`.
 
-What came in is accepted, quarantined, dropped or malformed; what was accepted is then delivered, undeliverable, expired or erased.
+What came in is accepted, quarantined, dropped or malformed; what was accepted is then delivered, undeliverable, expired or erased, or
+dropped because the spool was full and the newest events were to be taken.
 The table maps each reason to its outcome, HTTP status and log level, so that no other module decides any of these.
 """
 
@@ -23,6 +24,7 @@ class Outcome(StrEnum):
     UNDELIVERABLE = "undeliverable"
     EXPIRED = "expired"
     ERASED = "erased"
+    DROPPED_OLDEST = "dropped_oldest"
 
 
 class Reason(StrEnum):
@@ -45,6 +47,7 @@ class Reason(StrEnum):
     TOO_OLD = "too_old"
     ERASED_WHILE_WAITING = "erased_while_waiting"
     UNREADABLE = "unreadable"
+    MADE_ROOM = "made_room"
 
 
 class Fate(NamedTuple):
@@ -76,6 +79,8 @@ FATES: dict[Reason, Fate] = {
     # What was asked for: kept nowhere and sent nowhere.
     Reason.ERASED_WHILE_WAITING: Fate(Outcome.ERASED, 0, "info"),
     Reason.UNREADABLE: Fate(Outcome.UNDELIVERABLE, 0, "error"),
+    # `spool.when_full = "drop_oldest"`: kept nowhere and sent nowhere.
+    Reason.MADE_ROOM: Fate(Outcome.DROPPED_OLDEST, 0, "error"),
 }
 """The fate of each reason. `status` is 0 where no client waits for an answer."""
 

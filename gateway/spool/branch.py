@@ -78,7 +78,7 @@ class _Settled:
 class Branch:
     """One partition in the merge. A process that has it calls `connect`, `pour`, `floor` and `disconnect`.
 
-    `queue` is what can be given, each with the moment that it counts from; `in_hand` what is here, given or not, and not acknowledged;
+    Below `dropped_before` its full spool has dropped what waited. `queue` is what can be given, each with the moment that it counts from; `in_hand` what is here, given or not, and not acknowledged;
     `bound` the moment before which nothing more comes, which never falls.
     """
 
@@ -86,6 +86,7 @@ class Branch:
         self.index = index
         self.queue: deque[tuple[int, Entry]] = deque()
         self.bound = 0
+        self.dropped_before = 0
         self.is_asked = False
         self.in_hand: set[int] = set()
         self.pipe: Pipe | None = None

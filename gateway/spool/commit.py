@@ -28,9 +28,9 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from gateway.spool import keeper
-from gateway.spool.contract import SpoolUnavailable
 from gateway.spool.layout import DATA_START, Head, encode_group, encode_head
 from gateway.spool.reader import Place
+from gateway.spool.trouble import unavailable
 from gateway.spool.writer import GroupWriter
 
 if TYPE_CHECKING:
@@ -38,12 +38,12 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
     from pathlib import Path
 
+    from gateway.spool.contract import SpoolUnavailable
     from gateway.spool.disk import Disk
     from gateway.spool.recovery import Recovered
     from gateway.spool.segment import Segment
 
 GROUP_BYTES = 4 << 20
-_HINT = "free space on its disk or mend it; the gateway tries again by itself"
 
 
 class GroupFuture(asyncio.Future[None]):
@@ -72,7 +72,7 @@ class GroupCommit:
     """The groups that wait, the one in flight, the segment that takes them and the one that comes next.
 
     `on_durable(segment, place, payloads, size)` is called for each group before its future is done; `on_roll()` after
-    another segment took over, or was made ready to. `trouble` is why the last group failed, `None` while all is well.
+    another segment took over, or was made ready to. `is_synced` is whether a group is synced before it counts. `trouble` is why the last group failed, `None` while all is well.
     """
 
     def __init__(  # noqa: PLR0913 - its parts and its limits, all passed in
@@ -85,6 +85,7 @@ class GroupCommit:
         segment_bytes: int,
         retry_seconds: float,
         gather_seconds: float,
+        is_synced: bool,
         on_durable: Callable[[Segment, Place, Sequence[bytes], int], None],
         on_roll: Callable[[], None],
     ) -> None:
@@ -92,7 +93,7 @@ class GroupCommit:
         self.queued_bytes = 0
         self.trouble: SpoolUnavailable | None = None
         self._loop = asyncio.get_running_loop()
-        self._writer = GroupWriter(disk, self._loop)
+        self._writer = GroupWriter(disk, self._loop, is_synced=is_synced)
         self._disk = disk
         self._directory = directory
         self._background = background
@@ -259,7 +260,7 @@ class GroupCommit:
             self._submit()
 
     def _fail(self, group: _Group, error: BaseException) -> None:
-        self.trouble = SpoolUnavailable(str(self._directory), str(error), _HINT)
+        self.trouble = unavailable(self._directory, error)
         self.queued_bytes -= group.size
         group.future.set_exception(self.trouble)
         # Whoever was cancelled while waiting does not look; that it failed is told by `trouble`.
@@ -289,7 +290,7 @@ class GroupCommit:
             if not self._is_closed:
                 self._on_roll()
         elif self._is_waiting or self.active is None:
-            self.trouble = SpoolUnavailable(str(self._directory), str(error), _HINT)
+            self.trouble = unavailable(self._directory, error)
             while self._queue:
                 self._fail(self._queue.popleft(), error)
         if error is not None:

@@ -2,7 +2,14 @@
 
 A payload whose `append` has finished survives `kill -9` and a power cut, and `read` gives it, in the order of appending,
 until it is acknowledged. Acknowledging may happen out of order. After a crash, payloads that were delivered but whose
-acknowledgement was not yet on disk come again: at least once, never less.
+acknowledgement was not yet on disk come again: at least once, never less. A spool that leaves it to the operating system when to
+write to the disk says so in its settings: then a payload survives `kill -9`, and a power cut may take those of the last seconds.
+
+A spool is bounded. At its bound it either refuses, or it drops the oldest payloads that wait, whole, one by one, no more than the new
+ones need, and hands each of them once to `on_drop`, before the new ones take their room. Which of the two is chosen where it is
+opened: whoever gives no `on_drop` is refused, so that nothing goes in silence. A payload that was dropped is given to nobody from
+then on; of one that was given already, `is_dropped` tells so, and acknowledging it changes nothing. After a crash, payloads that
+were dropped in the last moment may come again, as those do that were acknowledged then.
 """
 
 from __future__ import annotations
@@ -46,6 +53,9 @@ class Outlet(Protocol):
 
     def acknowledge(self, position: int) -> None:
         """Say that an entry needs no more delivery. Durable soon, not at once."""
+
+    def is_dropped(self, position: int) -> bool:
+        """Tell whether an entry that `read` gave, and that was not acknowledged, was dropped to make room since."""
 
 
 class Spool(Outlet, Protocol):

@@ -2,7 +2,7 @@
 
 What always holds: the spool is the worker's own; the other process only hears of it. Each connection begins with the oldest entry that is not
 acknowledged. When the delivering process is gone, in order or not, the worker goes on taking events, and calls until somebody listens again.
-How many events wait is told with what flows, and where nothing flows soon after it has changed.
+What the full spool drops is told at once. How many events wait is told with what flows, and where nothing flows soon after it has changed.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Feed:
         self._line: Line | None = None
         self._over: asyncio.Future[None] | None = None
         self._tap: Tap | None = None
+        self._dropping: asyncio.Handle | None = None
         self._told = self._heard_count = 0
         self._task: asyncio.Task[None] | None = None
 
@@ -94,6 +95,7 @@ class Feed:
         """Let the spool flow into this line until it is lost, or the other end has said that it is over."""
         self._heard_count = 0
         self._spool.rewind()
+        self._spool.when_dropped(self._tell_dropped)
         tap = self._tap = Tap(self._spool, self._pour, self._floor)
         line.send(Hello(self._partition))
         flow = tap.open()
@@ -105,12 +107,23 @@ class Feed:
                     self._pour([])
         finally:
             self._tap = None
+            self._spool.when_dropped(None)
             await tap.close()
 
     def _pour(self, entries: Sequence[Entry]) -> None:
         if self._line is not None:
             self._told = self._spool.pending
-            self._line.send(Entries(list(entries), self._told, self._heard_count))
+            dropped_before = self._spool.dropped_before
+            self._line.send(Entries(list(entries), self._told, self._heard_count, dropped_before))
+
+    def _tell_dropped(self) -> None:
+        """Say at once, and once in a turn of the loop, that entries were dropped: the other process may hold them."""
+        if self._dropping is None:
+            self._dropping = self._loop.call_soon(self._dropped)
+
+    def _dropped(self) -> None:
+        self._dropping = None
+        self._pour([])
 
     def _floor(self, moment: int) -> None:
         if self._line is not None:

@@ -157,6 +157,7 @@ class Intake:
             return
         elif isinstance(message, Entries):
             pipe.count(message.pending, message.heard)
+            pipe.branch.dropped_before = max(pipe.branch.dropped_before, message.dropped_before)
             pipe.branch.pour(message.entries)
         elif isinstance(message, Floor):
             pipe.count(message.pending, message.heard)

@@ -42,11 +42,15 @@ class Hello(msgspec.Struct, array_like=True, tag=0):
 
 
 class Entries(msgspec.Struct, array_like=True, tag=1):
-    """Entries, in the partition's order, maybe none; how many there are that are not acknowledged, after so many acknowledgements were heard."""
+    """Entries, in the partition's order, maybe none; how many there are that are not acknowledged, after so many acknowledgements were heard.
+
+    What waited below the position `dropped_before` was dropped to make room.
+    """
 
     entries: list[Entry]
     pending: int
     heard: int
+    dropped_before: int = 0
 
 
 class Floor(msgspec.Struct, array_like=True, tag=2):

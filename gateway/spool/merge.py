@@ -85,6 +85,11 @@ class MergedSpool:
         own, index = divmod(position, len(self.branches))
         self.branches[index].acknowledge(own)
 
+    def is_dropped(self, position: int) -> bool:
+        """Tell whether an entry that was given, and not acknowledged, was dropped by its partition, as far as is known here."""
+        own, index = divmod(position, len(self.branches))
+        return own < self.branches[index].dropped_before
+
     def branch_of(self, position: int) -> Branch:
         """Give the partition that an entry came from."""
         return self.branches[position % len(self.branches)]

@@ -79,6 +79,14 @@ class Outlet:
         self._closed = reason
         self._arrival.set()
 
+    def skip(self, before: int) -> None:
+        """Never give the entries whose positions are below this one; all of them are settled."""
+        self._reader.skip(before)
+
+    def load(self, wanted: Load) -> asyncio.Future[Scan]:
+        """Read a stretch of a file, after those that are being read."""
+        return self._loop.run_in_executor(self._loading, load, self._disk, wanted)
+
     async def finish(self) -> None:
         """Wait for the load that is under way."""
         await asyncio.to_thread(self._loading.shutdown)
@@ -92,13 +100,24 @@ class Outlet:
         wanted = None if self._closed else self._reader.next_load(limit)
         if wanted is not None:
             reader = self._reader
-            future = self._loop.run_in_executor(self._loading, load, self._disk, wanted)
-            future.add_done_callback(lambda done: self._loaded(reader, wanted, done.result()))
+            self.load(wanted).add_done_callback(lambda done: self._loaded(reader, wanted, done))
 
-    def _loaded(self, reader: Reader, wanted: Load, found: Scan) -> None:
+    def _loaded(self, reader: Reader, wanted: Load, done: asyncio.Future[Scan]) -> None:
+        error = done.exception()
+        if error is not None:
+            # Too many open files, for example: nothing is lost, and it passes.
+            self._loop.call_exception_handler(
+                {"message": "a spool's file can't be read; trying again", "exception": error}
+            )
+            self._loop.call_later(self._tuning.retry_seconds, self._try_again, reader)
+            return
         if reader is not self._reader:
             return
-        loss = reader.loaded(wanted, found)
+        loss = reader.loaded(wanted, done.result())
         self._arrival.set()
         if loss is not None:
             self._on_loss(loss)
+
+    def _try_again(self, reader: Reader) -> None:
+        reader.not_loaded()
+        self._arrival.set()

@@ -15,6 +15,7 @@ All methods run on the event loop except `load`, which reads a file and runs on 
 
 from __future__ import annotations
 
+import errno
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from gateway.spool.segment import Segment
 
 LOAD_BYTES = 1 << 20
+_GONE = {errno.ENOENT, errno.EIO}
 
 
 class Place(NamedTuple):
@@ -59,14 +61,28 @@ class Loss(NamedTuple):
 
 
 def load(disk: Disk, wanted: Load) -> Scan:
-    """Read a stretch of a segment; blocks. A file that is gone holds nothing."""
+    """Read a stretch of a segment; blocks. A file that is gone, or can never be read again, holds nothing.
+
+    Raises `OSError` for what passes, such as too many open files: then nothing is lost yet.
+    """
     offset = wanted.place.offset
     try:
         data = disk.read(wanted.path, offset, wanted.end - offset)
-    except OSError:
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
         data = b""
     found = scan(data, offset, wanted.salt, wanted.place.nth, final=wanted.is_final)
     return found._replace(end=wanted.end) if wanted.is_final else found
+
+
+def loss_in(segment: Segment, wanted: Load, found: Scan, reached: int) -> Loss | None:
+    """Give what a load that settles the records before index `reached` could not read, if anything."""
+    first = wanted.place.nth
+    if not found.unreadable and reached - first <= len(found.records):
+        return None
+    seen = {record.nth for record in found.records}
+    return Loss(segment, [index for index in range(first, reached) if index not in seen], found.unreadable)
 
 
 class Reader:
@@ -160,11 +176,20 @@ class Reader:
             # Nothing could be settled in this stretch: the next one takes all there is, which settles everything.
             self._whole = found.end == wanted.place.offset
             self._gap = Place(number, found.end, reached)
-        if segment is None or not (found.unreadable or reached - wanted.place.nth > len(found.records)):
-            return None
-        seen = {record.nth for record in found.records}
-        missing = [index for index in range(wanted.place.nth, reached) if index not in seen]
-        return Loss(segment, missing, found.unreadable)
+        return None if segment is None else loss_in(segment, wanted, found, reached)
+
+    def not_loaded(self) -> None:
+        """Take note that a load failed: it will be wanted again."""
+        self._is_loading = self._is_joining = False
+        self._tail.clear()
+        self._held_bytes = 0
+
+    def skip(self, before: int) -> None:
+        """Never give the entries in memory whose positions are below this one."""
+        while self._ahead and self._ahead[0].position < before:
+            self._ahead.popleft()
+        while self._tail and self._tail[0].position < before:
+            self._held_bytes -= len(self._tail.popleft().payload)
 
     def _following(self) -> Segment | None:
         """Give the next segment with durable records behind the one where the gap begins."""

@@ -93,6 +93,9 @@ def recover(disk: Disk, directory: Path, journal: Journal, segment_bytes: int) -
     known.update((number, fence.records) for number, fence in fences.items())
     damaged = sum(known.get(number, 0) for number in lost)
     settle(segments, entries)
+    for segment in segments.values():
+        if not segment.pending:
+            segment.freed = segment.used
     try:
         _discard_settled(disk, directory, segments, keep=None if spare else next_number - 1)
         journal.replace(snapshot(segments))
@@ -142,7 +145,6 @@ def fill(segment: Segment, fence: Fence, *, proven: int) -> None:
     """Note how far a segment counts; nothing in it is settled yet."""
     segment.count = segment.pending = fence.records
     segment.used = fence.used
-    segment.held = fence.used - DATA_START
     segment.proven = proven
 
 

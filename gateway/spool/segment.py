@@ -19,15 +19,15 @@ _GROWTH = 512
 class Segment:
     """One file: its head's values, its durable records and their bitmap of settled ones.
 
-    `proven` is how many of its first records were certainly durable once; `held` is how many bytes of it count against
-    the spool's bound; `descriptor` is open (not -1) only in the segment that takes groups and the one that comes next.
+    `proven` is how many of its first records were certainly durable once; the bytes before `freed` do not count against the
+    spool's bound, those from there on are `held`; `descriptor` is open (not -1) only in the segment that takes groups and the one that comes next.
     """
 
     __slots__ = (
         "bits",
         "count",
         "descriptor",
-        "held",
+        "freed",
         "is_open",
         "number",
         "path",
@@ -50,7 +50,7 @@ class Segment:
         self.used = used
         self.proven = count
         self.pending = count
-        self.held = used - DATA_START
+        self.freed = DATA_START
         self.bits = bytearray()
         self.descriptor = descriptor
 
@@ -59,6 +59,11 @@ class Segment:
         """How far this segment counts."""
         return Fence(self.number, self.count, self.used)
 
+    @property
+    def held(self) -> int:
+        """How many bytes of it count against the spool's bound."""
+        return self.used - self.freed
+
     def extend(self, records: int, size: int) -> None:
         """Count records that became durable, and the bytes they take."""
         self.is_open = True
@@ -66,7 +71,6 @@ class Segment:
         self.proven = self.count
         self.pending += records
         self.used += size
-        self.held += size
 
     def settle(self, index: int) -> bool:
         """Say that a record needs no more delivery; tells whether that is news."""

@@ -1,64 +1,7 @@
-"""A spool of segment files of our own: durable before the answer leaves, one write and one sync for many clients.
+"""The spool in a directory: its parts, wired together. The package's docstring is its design.
 
-Constraints
-    A payload is acknowledged to its client only when it would survive a power cut. Appending is the hot path of the whole
-    product. One process owns a directory, one event loop makes all calls. What is on disk after a crash is whatever subset
-    of the unsynced writes the disk chose; what was synced may still rot.
-
-Files of a directory
-    ============================ ============================================================================
-    `lock`                       held with `flock` by the one owner
-    `000000000007.segment`       records, in the byte layout of `gateway.spool.layout`; the number rises, for ever
-    `cursor`                     the journal of acknowledged positions (`gateway.spool.cursor`)
-    `*.tmp`                      a file that is being made; deleted at the next opening
-    `000000000005.unreadable`    a segment without a readable head, set aside for a person; nothing waits for it
-    ============================ ============================================================================
-
-Positions
-    A position is the segment's number times 2^24 plus the record's index in it. Each opening, and each failed group, goes on
-    in a segment with a number that no file ever had, and the file with the highest number is not deleted before a higher one
-    is durable. So a position is never used twice, whatever a crash tore off.
-
-Operations
-    *append*       joins the group that goes next; `call_soon` submits it, later under load (`commit`)
-    *group*        head and records in one write, one `fdatasync`, on the writer's thread; then it counts as durable
-    *roll*         a group that does not fit goes to the next segment, which was made ahead: zeros really written and synced,
-                   so that a group's sync writes no metadata. The first group of a segment is written together with its head,
-                   which carries *fences*: how many records of the earlier segments count
-    *read*         from memory while the reader keeps up, in stretches of the files when it lags (`reader`, `outlet`)
-    *acknowledge*  settles a bit in the segment's bitmap; the journal follows within `flush_seconds`
-    *discard*      a segment whose records are all settled, and that takes no more groups, is deleted
-    *overwrite*    what was delivered does not wait until the segment is full. A minute (`idle_roll_seconds`) after its first
-                   record, as soon as nothing in it waits, the spool goes on in the segment made ahead, and the old file is
-                   taken from its name, overwritten with zeros, and given the next number: a blank segment (`ageing`,
-                   `keeper.recycle`). That writes as many bytes as were used, not a whole segment. Closing deletes instead
-    *recover*      at opening: heads, fences and the cursor; only a segment without a fence is scanned (`recovery`)
-
-What a crash leaves behind
-    ============================ ============================================================================
-    while a segment is made      a `.tmp` file, or a blank segment: deleted, or used as the next one
-    before or in a group's write nothing, or some of its records: a scan ignores the rest. Nobody was told yes
-    after the write, before sync the same; after `kill -9` without a power cut usually all of it
-    after the sync               the group, whether or not its clients were told
-    while rolling                the old segment has no fence yet, so it is scanned
-    in a write of the cursor     an entry that can't be read: those records come again
-    before the cursor's rename   the old journal: the same
-    before a discard is durable  the segment is there again and the cursor settles it, or its records come again
-    while one is overwritten     the same until its new name `.tmp` is durable; zeros are written only then, to a file that
-                                 the next opening deletes; at last a blank segment
-    ============================ ============================================================================
-    So nothing acknowledged to a client is lost: its group was synced before, and its segment is deleted only after every
-    record in it was acknowledged by the reader. What the reader acknowledged in the last `flush_seconds`, or while the
-    background thread was still busy with the flush or the segment before, comes again.
-
-An append that failed
-    Its payloads are never given by this process, nor after a restart once any later append has succeeded: then its segment
-    is fenced (a head holds the newest 200 fences). Only when the process ends before that may they be found and delivered.
-
-Damage
-    Every record has its own CRC, every segment two heads. A record that can't be read is skipped, counted in `damaged` and
-    reported; the scan goes on at the next readable one. Because indices are dense, the count is exact. Missing records that
-    may belong to the last, unfinished write are reported as that and not counted.
+Everything here runs on the event loop. What blocks runs on three threads: the writer's (`commit`), the outlet's loads, and one in the
+background for the cursor, the next segment and what is deleted.
 """
 
 from __future__ import annotations
@@ -75,9 +18,11 @@ from gateway.spool.commit import GroupCommit
 from gateway.spool.contract import SpoolUnavailable
 from gateway.spool.cursor import Journal
 from gateway.spool.disk import Disk
-from gateway.spool.layout import DATA_START, INDEX_BITS, INDEX_MASK, RECORD_HEAD_BYTES
+from gateway.spool.dropping import Dropper
+from gateway.spool.layout import DATA_START, INDEX_BITS, INDEX_MASK
 from gateway.spool.outlet import Outlet
 from gateway.spool.recovery import Recovered, claim
+from gateway.spool.room import Room
 from gateway.spool.tuning import Tuning
 
 if TYPE_CHECKING:
@@ -101,13 +46,16 @@ class _Opened(NamedTuple):
     recovered: Recovered
     segment_bytes: int
     max_bytes: int
+    is_synced: bool
     tuning: Tuning
+    on_damage: Callable[[Path, int, str], None]
+    on_drop: Callable[[list[bytes]], None] | None
 
 
 class SegmentSpool:
     """A `Spool` in a directory; made by `open_segment_spool`. `damaged` counts durable records that could not be read."""
 
-    def __init__(self, opened: _Opened, on_damage: Callable[[Path, int, str], None]) -> None:
+    def __init__(self, opened: _Opened) -> None:
         recovered, tuning = opened.recovered, opened.tuning
         self._directory = opened.directory
         self._disk = opened.disk
@@ -115,10 +63,7 @@ class SegmentSpool:
         self.damaged = recovered.damaged
         self._segments = recovered.segments
         self._pending = sum(segment.pending for segment in recovered.segments.values())
-        self._held = sum(segment.held for segment in recovered.segments.values())
-        self._max_bytes = opened.max_bytes
-        self._capacity = opened.segment_bytes - DATA_START
-        self._on_damage = on_damage
+        self._on_damage = opened.on_damage
         self._loop = asyncio.get_running_loop()
         self._background = ThreadPoolExecutor(1, "spool-background")
         self._is_closed = False
@@ -132,6 +77,7 @@ class SegmentSpool:
             segment_bytes=opened.segment_bytes,
             retry_seconds=tuning.retry_seconds,
             gather_seconds=tuning.gather_seconds,
+            is_synced=opened.is_synced,
             on_durable=self._durable,
             on_roll=self._discard_settled,
         )
@@ -144,8 +90,28 @@ class SegmentSpool:
             flush_seconds=tuning.flush_seconds,
             flush_count=tuning.flush_count,
         )
+        self._room = Room(
+            self._directory,
+            self._commit,
+            held=sum(segment.held for segment in recovered.segments.values()),
+            capacity=opened.segment_bytes - DATA_START,
+            max_bytes=opened.max_bytes,
+        )
+        self._on_drop = opened.on_drop
+        self._when_dropped: Callable[[], None] | None = None
+        self._dropper: Dropper | None = None
+        if opened.on_drop is not None:
+            self._room.dropper = self._dropper = Dropper(
+                self._segments,
+                self._room,
+                self._commit,
+                load=self._outlet.load,
+                settle=self._drop,
+                lose=self._lost,
+                on_drop=self._dropped,
+            )
         for damage in recovered.damage:
-            on_damage(*damage)
+            self._on_damage(*damage)
 
     @property
     def pending(self) -> int:
@@ -160,11 +126,7 @@ class SegmentSpool:
     @property
     def trouble(self) -> SpoolUnavailable | None:
         """Why `append` would not be taken now, and what would mend it."""
-        if self._is_closed:
-            return self._unavailable("it is closed", "append only while the gateway is serving")
-        if self._held + self._commit.queued_bytes >= self._max_bytes:
-            return self._full()
-        return self._commit.trouble
+        return self._room.trouble
 
     @property
     def cursor_failure(self) -> Exception | None:
@@ -177,14 +139,7 @@ class SegmentSpool:
         It fails with `SpoolUnavailable` when they could not be made durable. It is shared by everybody in the group and
         can't be cancelled: a task that is cancelled while it waits is told so when the group is settled.
         """
-        size = sum(map(len, payloads)) + RECORD_HEAD_BYTES * len(payloads)
-        if (
-            self._is_closed
-            or self._held + self._commit.queued_bytes + size > self._max_bytes
-            or size > self._capacity
-        ):
-            return self._refuse(size)
-        return self._commit.add(payloads, size)
+        return self._room.append(payloads)
 
     async def read(self, limit: int) -> list[Entry]:
         """Give the next entries that this reader has not given yet, at most `limit`; waits until there is one.
@@ -208,7 +163,8 @@ class SegmentSpool:
 
     def barrier(self) -> asyncio.Future[None] | None:
         """Give the future that is done, or has failed, when everything appended so far is durable or refused; `None`: it is."""
-        return self._commit.barrier()
+        waiting = self._dropper.barrier() if self._dropper is not None else None
+        return waiting or self._commit.barrier()
 
     def acknowledge(self, position: int) -> None:
         """Say that an entry needs no more delivery; saying it again changes nothing. Durable soon, not at once."""
@@ -218,13 +174,28 @@ class SegmentSpool:
         if segment is not None and segment.settle(position & INDEX_MASK):
             self._settled(segment, position)
 
+    def is_dropped(self, position: int) -> bool:
+        """Tell whether an entry that `read` gave, and that was not acknowledged, was dropped to make room since."""
+        return position < self.dropped_before
+
+    @property
+    def dropped_before(self) -> int:
+        """The position below which nothing waits any more because the oldest were dropped."""
+        return self._dropper.dropped_before if self._dropper is not None else 0
+
+    def when_dropped(self, tell: Callable[[], None] | None) -> None:
+        """Have somebody who holds entries told, after each drop, that `dropped_before` has risen; `None`: nobody any more."""
+        self._when_dropped = tell
+
     async def close(self) -> None:
         """Make durable what was appended and acknowledged, delete what needs no more delivery, and let go of the files."""
         if self._is_closed:
             return
-        self._is_closed = True
+        self._is_closed = self._room.is_closed = True
         self._ageing.stop()
-        self._outlet.close(self._unavailable("it is closed", "read only while the gateway is serving"))
+        if self._dropper is not None:
+            self._dropper.close()
+        self._outlet.close(self._room.closed("read"))
         await self._commit.close()
         await self._outlet.finish()
         self._is_released = True
@@ -237,28 +208,23 @@ class SegmentSpool:
                 await asyncio.to_thread(keeper.discard, self._disk, self._directory, settled)
         self._lock.release()
 
-    def _refuse(self, size: int) -> asyncio.Future[None]:
-        if not self._is_closed and size > self._capacity:
-            cause = f"payloads of {size} bytes do not fit in a segment of {self._capacity}"
-            refusal = self._unavailable(cause, "raise spool.segment_bytes or send fewer events at a time")
-        else:
-            refusal = self.trouble or self._full()
-        future: asyncio.Future[None] = self._loop.create_future()
-        future.set_exception(refusal)
-        return future
+    def _drop(self, segment: Segment, index: int) -> bool:
+        is_news = segment.settle(index)
+        if is_news:
+            self._settled(segment, segment.number << INDEX_BITS | index)
+        return is_news
 
-    def _full(self) -> SpoolUnavailable:
-        held = self._held + self._commit.queued_bytes
-        hint = "raise spool.max_bytes, or find out why the collector does not take them"
-        return self._unavailable(f"{held} of {self._max_bytes} bytes wait for delivery", hint)
-
-    def _unavailable(self, cause: str, hint: str) -> SpoolUnavailable:
-        return SpoolUnavailable(str(self._directory), cause, hint)
+    def _dropped(self, payloads: list[bytes]) -> None:
+        assert self._on_drop is not None
+        self._outlet.skip(self.dropped_before)
+        self._on_drop(payloads)
+        if self._when_dropped is not None:
+            self._when_dropped()
 
     def _durable(self, segment: Segment, place: Place, payloads: Sequence[bytes], size: int) -> None:
         del segment
         self._pending += len(payloads)
-        self._held += size
+        self._room.held += size
         self._outlet.offer(place, payloads)
         if not place.nth:
             self._ageing.begin()
@@ -271,8 +237,7 @@ class SegmentSpool:
         self._pending -= 1
         self._acknowledgements.add(position)
         if not segment.pending:
-            self._held -= segment.held
-            segment.held = 0
+            self._room.free(segment, segment.used)
             if segment is not self._commit.active:
                 self._discard_settled()
             elif self._ageing.is_due:
@@ -309,13 +274,15 @@ class SegmentSpool:
             self._on_damage(segment.path, region.offset, reason)
 
 
-async def open_segment_spool(
+async def open_segment_spool(  # noqa: PLR0913 - its limits and what it tells, all passed in
     directory: Path,
     *,
     segment_bytes: int = 16 << 20,
     max_bytes: int = 4 << 30,
+    is_synced: bool = True,
     tuning: Tuning | None = None,
     on_damage: Callable[[Path, int, str], None] = lambda _path, _offset, _reason: None,
+    on_drop: Callable[[list[bytes]], None] | None = None,
     hook: Callable[[str], None] | None = None,
     disk: Disk | None = None,
 ) -> SegmentSpool:
@@ -336,5 +303,18 @@ async def open_segment_spool(
     except OSError as error:
         hint = f"make {directory} a directory that the gateway may write, or set spool.directory to one"
         raise SpoolUnavailable(str(directory), str(error), hint) from error
-    opened = _Opened(directory, disk, lock, journal, recovered, segment_bytes, max_bytes, tuning or Tuning())
-    return SegmentSpool(opened, on_damage)
+    return SegmentSpool(
+        _Opened(
+            directory,
+            disk,
+            lock,
+            journal,
+            recovered,
+            segment_bytes=segment_bytes,
+            max_bytes=max_bytes,
+            is_synced=is_synced,
+            tuning=tuning or Tuning(),
+            on_damage=on_damage,
+            on_drop=on_drop,
+        )
+    )

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from gateway.events.outcome import FATES, WORDS, Reason
+from gateway.events.packing import unpack
 from gateway.events.twin import TwinState
 from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from gateway.events.decisions import Decision, Prepared, Verdict
     from gateway.events.model import QuarantineEntry, Record
@@ -160,6 +163,24 @@ class Journal:
     def bound(self, count: int) -> None:
         """Count customers that were bound by a release."""
         self._metrics.bindings.inc(count)
+
+    def dropped_oldest(self, payloads: Sequence[bytes]) -> None:
+        """Say that accepted events were dropped from the full spool to make room for newer ones: each has a line and a count."""
+        fate = FATES[Reason.MADE_ROOM]
+        for payload in payloads:
+            self._metrics.delivery(fate.outcome)
+            fields: dict[str, Any] = {"result": fate.outcome.value}
+            try:
+                record = unpack(payload)
+            except (msgspec.DecodeError, UnicodeDecodeError):
+                fields["event_id"] = "unreadable"
+            else:
+                fields["event_id"] = record.event_id
+                fields["portal_id"] = record.portal_id
+                fields["uid"] = record.uid
+                fields["accepted_ms"] = record.accepted_ms
+            fields["cause"] = "the spool was full (spool.max_bytes) and newer events came"
+            self._line(fate.level, "delivery", fields)
 
     def state(self, name: str, cause: str) -> None:
         """Say that the collector is left alone, tried again, or back."""

@@ -160,7 +160,7 @@ class Metrics:
         }
         self._twins = {state: twins.labels(state) for state in TwinState if state is not TwinState.ABSENT}
         self._delivery = lru_cache(64)(deliveries.labels)
-        for result in ("delivered", "retry", "undeliverable", "expired", "erased"):
+        for result in ("delivered", "retry", "undeliverable", "expired", "erased", "dropped_oldest"):
             self._delivery(result)
         for how in Relayed:
             self._relayed(how.value)

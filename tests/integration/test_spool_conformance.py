@@ -28,6 +28,23 @@ async def spool(request, tmp_path):
     await spool.close()
 
 
+@pytest.fixture(
+    params=["memory", "segments", "segments with a lagging reader", "segments larger than the bound"]
+)
+async def dropping(request, tmp_path):
+    dropped: list[bytes] = []
+    if request.param == "memory":
+        spool: Spool = MemorySpool(max_bytes=MAX_BYTES, on_drop=dropped.extend)
+    else:
+        tuning = Tuning(tail_entries=3) if "lagging" in request.param else None
+        size = 256 << 10 if "larger" in request.param else 16 << 10
+        spool = await open_segment_spool(
+            tmp_path, segment_bytes=size, max_bytes=MAX_BYTES, tuning=tuning, on_drop=dropped.extend
+        )
+    yield spool, dropped
+    await spool.close()
+
+
 async def take(spool: Spool, count: int, limit: int = 100) -> list[Entry]:
     entries: list[Entry] = []
     async with asyncio.timeout(10):
@@ -126,6 +143,61 @@ async def test_a_full_spool_refuses_and_takes_again_when_entries_are_acknowledge
     assert spool.available
     await spool.append([bytes(5000)])
     assert 1 == spool.pending
+
+
+async def test_a_spool_that_drops_the_oldest_takes_everything(dropping):
+    """Over its bound the oldest go, whole, no more than is needed, each handed over once; the newest come, in order."""
+    spool, dropped = dropping
+    for n in range(60):
+        await asyncio.wait_for(spool.append([b"%d" % n + bytes(4990)]), 5)
+        assert spool.available
+    assert [b"%d" % n + bytes(4990) for n in range(len(dropped))] == dropped
+    assert 60 - len(dropped) == spool.pending
+    assert 18 <= spool.pending <= 20
+    entries = await take(spool, spool.pending)
+    assert [b"%d" % n + bytes(4990) for n in range(len(dropped), 60)] == [entry.payload for entry in entries]
+    for entry in entries:
+        assert not spool.is_dropped(entry.position)
+        spool.acknowledge(entry.position)
+    assert 0 == spool.pending
+
+
+async def test_an_entry_that_was_given_can_be_dropped_too(dropping):
+    """Whoever holds it can ask; acknowledging it changes nothing, and what was acknowledged before is not dropped."""
+    spool, dropped = dropping
+    await asyncio.gather(*(spool.append([b"%d" % n + bytes(4990)]) for n in range(6)))
+    entries = await take(spool, 6)
+    spool.acknowledge(entries[1].position)
+    for n in range(6, 24):
+        await asyncio.wait_for(spool.append([b"%d" % n + bytes(4990)]), 5)
+    count = len(dropped)
+    assert 2 <= count <= 5
+    assert [entry.payload for entry in entries if entry is not entries[1]][:count] == dropped
+    before = spool.pending
+    for entry in entries[: count + 1]:
+        assert spool.is_dropped(entry.position) or entry is entries[1]
+        spool.acknowledge(entry.position)
+    assert before == spool.pending
+    assert not spool.is_dropped(entries[count + 1].position)
+    rest = await take(spool, 18)
+    assert [b"%d" % n + bytes(4990) for n in range(6, 24)] == [entry.payload for entry in rest]
+
+
+async def test_many_appends_at_once_make_room_for_each_other(dropping):
+    """More than fits comes at the same moment: all succeed, order is kept, and each is either dropped or given."""
+    spool, dropped = dropping
+    await asyncio.wait_for(asyncio.gather(*(spool.append([b"%d" % n + bytes(2990)]) for n in range(100))), 10)
+    entries = await take(spool, spool.pending)
+    assert [b"%d" % n + bytes(2990) for n in range(100)] == dropped + [entry.payload for entry in entries]
+
+
+async def test_what_is_larger_than_the_bound_is_refused_and_costs_nobody(dropping):
+    """Room that can never be made is not made."""
+    spool, dropped = dropping
+    await spool.append(numbered(1))
+    with pytest.raises(SpoolUnavailable):
+        await spool.append([bytes(MAX_BYTES + 1)])
+    assert (1, []) == (spool.pending, dropped)
 
 
 async def test_a_cancelled_client_does_not_cancel_the_others(spool: Spool):

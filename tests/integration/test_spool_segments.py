@@ -361,6 +361,19 @@ async def test_a_full_disk_is_survived_and_left_behind(tmp_path):
         subprocess.run(["umount", tmp_path], check=True)
 
 
+async def test_without_syncing_only_the_first_group_of_a_segment_is_synced(tmp_path):
+    """The kernel writes when it likes; `kill -9` of the process loses nothing all the same."""
+    disk = ObservedDisk()
+    async with opened(tmp_path / "a", disk=disk, is_synced=False) as spool:
+        for n in range(20):
+            await spool.append(numbered(n))
+        assert (20, 2) == (disk.steps.count("after_group_write"), disk.steps.count("after_group_sync"))
+        crashed = disk.crash(tmp_path / "a", tmp_path / "crashed")
+    async with opened(crashed) as spool:
+        assert numbered(*range(20)) == [entry.payload for entry in await take(spool, 20)]
+        assert 0 == spool.damaged
+
+
 async def test_a_blank_segment_from_before_is_used_again(tmp_path):
     """Opening and closing again and again leaves no growing pile of files."""
     for _ in range(4):

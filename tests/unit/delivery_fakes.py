@@ -90,6 +90,7 @@ class FakeSpool:
         self._cursor = 0
         self._arrived = asyncio.Event()
         self.acknowledged: set[int] = set()
+        self.dropped: set[int] = set()
         self.read_faults: list[Exception] = []
         self.add(*records)
 
@@ -130,6 +131,9 @@ class FakeSpool:
     def acknowledge(self, position: int) -> None:
         assert position not in self.acknowledged
         self.acknowledged.add(position)
+
+    def is_dropped(self, position: int) -> bool:
+        return position in self.dropped
 
     async def close(self) -> None:
         pass

@@ -8,6 +8,7 @@ import orjson
 import pytest
 
 from gateway.events.model import Binding, Record
+from gateway.events.packing import pack
 from gateway.settings import Logging
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import open_log
@@ -183,6 +184,20 @@ def test_each_result_of_a_delivery_has_its_level_and_its_count(desk):
         assert (RECORD.event_id, RECORD.uid) == (line["event_id"], line["uid"])
         assert 1 == desk.value("tracking_gateway_deliveries_total", result=line["result"])
     assert ("status 503, [email]", 0.543) == (found[1]["cause"], found[1]["delay_seconds"])
+
+
+def test_each_dropped_event_has_a_line_and_a_count(desk):
+    """What a full spool let go of is named, also a payload that is no record; an error, since it is lost."""
+    desk.journal.dropped_oldest([pack(RECORD, 1 << 40), b"no record"])
+    first, second = desk.lines()
+    assert ("error", "dropped_oldest", RECORD.event_id, RECORD.uid) == (
+        first["level"],
+        first["result"],
+        first["event_id"],
+        first["uid"],
+    )
+    assert "unreadable" == second["event_id"]
+    assert 2 == desk.value("tracking_gateway_deliveries_total", result="dropped_oldest")
 
 
 def test_the_collectors_state_is_a_line_and_a_gauge(desk):

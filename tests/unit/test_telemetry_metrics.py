@@ -52,7 +52,7 @@ def test_every_series_exists_before_the_first_event(metrics):
         if fate.outcome in {Outcome.ACCEPTED, Outcome.QUARANTINED, Outcome.DROPPED, Outcome.MALFORMED}
     } | {
         f'tracking_gateway_deliveries_total{{result="{result}"}}'
-        for result in ("delivered", "retry", "undeliverable", "expired", "erased")
+        for result in ("delivered", "retry", "undeliverable", "expired", "erased", "dropped_oldest")
     }
     expected |= {PENDING, "tracking_gateway_spool_damaged_records", "tracking_gateway_bindings_total"}
     assert expected <= set(found)
