@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from random import Random
 
 SECTOR = 512
+MORE = int(os.environ.get("TRACKING_GATEWAY_SPOOL_RUNS", "1"))
+"""How many times more random runs than usual."""
+
+
+def first_seed() -> int:
+    """Give the seed of the first random run."""
+    return int(os.environ.get("TRACKING_GATEWAY_SPOOL_SEED", "0"))
 
 
 class ObservedDisk(Disk):
@@ -82,24 +89,28 @@ class _File:
 
 
 class ForgetfulDisk(Disk):
-    """Knows what was synced. A power cut keeps that, plus any sectors and the first few names of what was not.
+    """Knows what was synced. A power cut keeps that, plus any sectors and any names of what was not, in any combination.
 
-    `on_step(step)` is called before and after each step while no other step can happen.
+    `on_step(step)` is called before and after each step while no other step can happen. What `directory` holds is durable already.
     """
 
-    def __init__(self, on_step: Callable[[str], None]):
+    def __init__(self, on_step: Callable[[str], None], directory: Path | None = None):
         super().__init__(on_step)
         self.gate = threading.RLock()
         self._files: dict[Path, _File] = {}
         self._names: dict[Path, _File] = {}
-        self._unsynced_names: list[tuple[Path, _File | None]] = []
+        # Each is one step: the names that it takes away and gives.
+        self._unsynced_names: list[list[tuple[Path, _File | None]]] = []
         self._by_descriptor: dict[int, _File] = {}
+        for path in directory.iterdir() if directory and directory.exists() else ():
+            file = self._files[path] = self._names[path] = _File()
+            file.durable[:] = path.read_bytes()
 
     def create(self, path):
         with self.gate:
             descriptor = super().create(path)
             file = self._files[path] = self._by_descriptor[descriptor] = _File()
-            self._unsynced_names.append((path, file))
+            self._unsynced_names.append([(path, file)])
             return descriptor
 
     def open(self, path):
@@ -131,27 +142,31 @@ class ForgetfulDisk(Disk):
     def rename(self, old, new, what):
         with self.gate:
             file = self._files[new] = self._files.pop(old)
-            self._unsynced_names += [(old, None), (new, file)]
+            self._unsynced_names.append([(new, file), (old, None)])
             super().rename(old, new, what)
 
     def remove(self, path, what):
         with self.gate:
             if self._files.pop(path, None):
-                self._unsynced_names.append((path, None))
+                self._unsynced_names.append([(path, None)])
             super().remove(path, what)
 
     def sync_directory(self, path):  # noqa: ARG002 - one directory a spool
         with self.gate:
             self._hook("before_directory_sync")
-            self._apply_names(len(self._unsynced_names))
+            for step in self._unsynced_names:
+                for name, file in step:
+                    _set_name(self._names, name, file)
+            self._unsynced_names.clear()
             self._hook("after_directory_sync")
 
     def cut_power(self, directory: Path, random: Random) -> None:
         """Put into `directory` what a disk could hold if the power failed now."""
         with self.gate:
             names = dict(self._names)
-            for path, file in self._unsynced_names[: random.randint(0, len(self._unsynced_names))]:
-                _set_name(names, path, file)
+            for step in self._unsynced_names:
+                for path, file in random.choice([[], step[:1], step, step]):
+                    _set_name(names, path, file)
             directory.mkdir()
             for path, file in names.items():
                 kept = _File()
@@ -161,11 +176,6 @@ class ForgetfulDisk(Disk):
                         if random.random() < 0.5:
                             kept.apply(start, sector)
                 (directory / path.name).write_bytes(kept.durable)
-
-    def _apply_names(self, count: int) -> None:
-        for path, file in self._unsynced_names[:count]:
-            _set_name(self._names, path, file)
-        del self._unsynced_names[:count]
 
 
 def _set_name(names: dict[Path, _File], path: Path, file: _File | None) -> None:

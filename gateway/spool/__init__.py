@@ -23,7 +23,7 @@ Files of a directory
     `000000000007.segment`       records, in the byte layout of `gateway.spool.layout`; the number rises, for ever
     `cursor`                     the journal of acknowledged positions (`gateway.spool.cursor`)
     `*.tmp`                      a file that is being made; deleted at the next opening
-    `000000000005.unreadable`    a segment without a readable head, set aside for a person; nothing waits for it
+    `000000000005.unreadable`    a segment without readable head and records, set aside for a person; nothing waits for it
     ============================ ============================================================================
 
 Positions
@@ -69,7 +69,8 @@ An append that failed
     is fenced (a head holds the newest 200 fences). Only when the process ends before that may they be found and delivered.
 
 Damage
-    Every record has its own CRC, every segment two heads. A record that can't be read is skipped, counted in `damaged` and
+    Every record has its own CRC, every segment two heads; when both are gone, its records tell what it takes to read them
+    (`salvage`). A record that can't be read is skipped, counted in `damaged` and
     reported; the scan goes on at the next readable one. Because indices are dense, the count is exact. Missing records that
     may belong to the last, unfinished write are reported as that and not counted.
 """

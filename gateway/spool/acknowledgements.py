@@ -66,6 +66,8 @@ class Acknowledgements:
             await asyncio.wait([self._flush])
         if self._timer:
             self._timer.cancel()
+        # How many records each segment holds is noted once more, beside the fences: should heads become unreadable, it is known.
+        self._limit = -1
         self._start()
         assert self._flush is not None
         await asyncio.wait([self._flush])

@@ -39,8 +39,8 @@ _HEAD = struct.Struct("<8sHHIQQI")
 _FENCE = struct.Struct("<QII")
 _CRC = struct.Struct("<I")
 # 0xFF and 0xF5 occur in no UTF-8 text, so the text of an event seldom makes a scan stop and look.
-_MARK = b"\xff\xf5TG"
-_MARK_NUMBER = int.from_bytes(_MARK, "little")
+MARK = b"\xff\xf5TG"
+_MARK_NUMBER = int.from_bytes(MARK, "little")
 _COVERED = struct.Struct("<III")
 _RECORD = struct.Struct("<IIII")
 RECORD_HEAD_BYTES = _RECORD.size
@@ -163,7 +163,7 @@ def scan(data: bytes, offset: int, salt: int, index: int, *, final: bool) -> Sca
                 break
         if broken < 0:
             broken = at
-        at = data.find(_MARK, at + 1)
+        at = data.find(MARK, at + 1)
         if at < 0:
             at = size
     if not final:

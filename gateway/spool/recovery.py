@@ -2,7 +2,8 @@
 
 Only segments that no later segment fences are read here: the last one, as a rule. Of the others the heads are enough, so
 opening costs the same for an empty spool and for one with millions of entries. Nothing found here is a reason to refuse: a
-file whose head is unreadable is set aside under another name, an unfinished write is ignored, and both are reported.
+file whose heads are unreadable is read without them (`salvage`), or set aside under another name when its records are gone too, an
+unfinished write is ignored, and all of it is reported.
 """
 
 from __future__ import annotations
@@ -15,8 +16,18 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.spool.contract import SpoolUnavailable
 from gateway.spool.cursor import Progress
 from gateway.spool.keeper import close, discard
-from gateway.spool.layout import DATA_START, INDEX_BITS, INDEX_MASK, VERSION, Fence, decode_head, scan
+from gateway.spool.layout import (
+    DATA_START,
+    INDEX_BITS,
+    INDEX_MASK,
+    VERSION,
+    Fence,
+    Head,
+    decode_head,
+    scan,
+)
 from gateway.spool.lock import DirectoryLock
+from gateway.spool.salvage import find_salt
 from gateway.spool.segment import Segment
 
 if TYPE_CHECKING:
@@ -64,7 +75,9 @@ def claim(
 def recover(disk: Disk, directory: Path, journal: Journal, segment_bytes: int) -> Recovered:
     """Read the state of a directory and clean up in it; blocks. Raises `OSError`, or `SpoolUnavailable` for a newer format."""
     for leftover in directory.glob("*.tmp"):
-        disk.remove(leftover, "segment")
+        # A disk that refuses, here and below, must not keep what is readable from being delivered.
+        with contextlib.suppress(OSError):
+            disk.remove(leftover, "segment")
     entries, complaint = journal.load()
     damage = [Damage(journal.path, 0, complaint)] if complaint else []
     durable = {number: value for entry in entries for number, value in entry.durable.items()}
@@ -91,8 +104,11 @@ def recover(disk: Disk, directory: Path, journal: Journal, segment_bytes: int) -
             unfenced.append(segment.fence)
     known = {number: records for number, (records, _) in durable.items()}
     known.update((number, fence.records) for number, fence in fences.items())
-    damaged = sum(known.get(number, 0) for number in lost)
-    settle(segments, entries)
+    missing = {
+        number: Segment(path, Head(number, 0, 0), count=known.get(number, 0)) for number, path in lost.items()
+    }
+    settle({**segments, **missing}, entries)
+    damaged = sum(segment.pending for segment in missing.values())
     for segment in segments.values():
         if not segment.pending:
             segment.freed = segment.used
@@ -117,10 +133,10 @@ def snapshot(segments: dict[int, Segment]) -> Progress:
 
 def _read_heads(
     disk: Disk, directory: Path, damage: list[Damage]
-) -> tuple[dict[int, Segment], dict[int, Fence], list[int]]:
+) -> tuple[dict[int, Segment], dict[int, Fence], dict[int, Path]]:
     segments: dict[int, Segment] = {}
     fences: dict[int, Fence] = {}
-    lost: list[int] = []
+    lost: dict[int, Path] = {}
     for path in sorted(directory.glob("*.segment")):
         name = _NAME.fullmatch(path.name)
         if name is None:
@@ -128,10 +144,9 @@ def _read_heads(
         number = int(name[1])
         head = decode_head(disk.read(path, 0, DATA_START))
         if head is None or head.number != number:
-            aside = path.with_suffix(".unreadable")
-            disk.rename(path, aside, "segment")
-            damage.append(Damage(aside, 0, "both copies of the head are unreadable; the file was set aside"))
-            lost.append(number)
+            head = _restore_head(disk, path, number, damage)
+        if head is None:
+            lost[number] = path
             continue
         if head.version > VERSION:
             cause = f"{path.name} has format {head.version}, this version reads up to {VERSION}"
@@ -139,6 +154,29 @@ def _read_heads(
         segments[number] = Segment(path, head)
         fences.update((fence.number, fence) for fence in head.fences)
     return segments, fences, lost
+
+
+def _restore_head(disk: Disk, path: Path, number: int, damage: list[Damage]) -> Head | None:
+    """Make a head for a segment whose own are unreadable, from its records; `None`: it has none, and was set aside or deleted."""
+    size = path.stat().st_size
+    data = disk.read(path, DATA_START, size - DATA_START)
+    salt = find_salt(data)
+    if salt is not None:
+        damage.append(
+            Damage(path, 0, "both copies of the head are unreadable; its records are read without them")
+        )
+        return Head(number, size, salt, is_open=True)
+    with contextlib.suppress(OSError):
+        if data.strip(b"\0"):
+            aside = path.with_suffix(".unreadable")
+            disk.rename(path, aside, "segment")
+            path = aside
+        else:
+            disk.remove(path, "segment")
+    damage.append(
+        Damage(path, 0, "both copies of the head and the records are unreadable; the file was set aside")
+    )
+    return None
 
 
 def fill(segment: Segment, fence: Fence, *, proven: int) -> None:
@@ -174,6 +212,12 @@ def _read_records(disk: Disk, segment: Segment, durable: tuple[int, int], damage
         with contextlib.suppress(OSError):
             disk.truncate(segment.path, used)
     fill(segment, Fence(segment.number, count, used), proven=proven)
+    # Of an unfinished write a later record may be there and an earlier one not. Nobody waits for it, and a later opening, which
+    # knows this segment by its fence alone, must not take it for damage.
+    seen = {record.nth for record in found.records}
+    for index in range(proven, count):
+        if index not in seen:
+            segment.settle(index)
     return not count and not rest.strip(b"\0")
 
 
@@ -195,13 +239,10 @@ def settle(segments: dict[int, Segment], entries: list[Progress]) -> None:
     for entry in entries:
         for number, bits in entry.bitmaps.items():
             if segment := segments.get(number):
-                for index in range(min(segment.count, len(bits) * 8)):
-                    if bits[index >> 3] & (1 << (index & 7)):
-                        segment.settle(index)
+                segment.settle_bits(bits)
         for first, length in entry.ranges:
             if segment := segments.get(first >> INDEX_BITS):
-                for index in range(first & INDEX_MASK, (first & INDEX_MASK) + length):
-                    segment.settle(index)
+                segment.settle_range(first & INDEX_MASK, length)
 
 
 def _discard_settled(disk: Disk, directory: Path, segments: dict[int, Segment], keep: int | None) -> None:

@@ -86,6 +86,31 @@ class Segment:
         self.pending -= 1
         return True
 
+    def settle_range(self, first: int, length: int) -> None:
+        """Say that so many records from index `first` on need no more delivery."""
+        end = min(first + length, self.count)
+        # Whole bytes of the bitmap, and one by one what is left and right of them.
+        start, stop = min(-(-first // 8) * 8, end), end // 8 * 8
+        for index in range(first, start):
+            self.settle(index)
+        if stop > start:
+            self.settle_bits(b"\xff" * ((stop - start) >> 3), start)
+        for index in range(max(start, stop), end):
+            self.settle(index)
+
+    def settle_bits(self, bits: bytes, first: int = 0) -> None:
+        """Settle the records that a bitmap names, whose first bit stands for index `first`, a multiple of 8."""
+        at, size = first >> 3, min(len(bits), (self.count + 7 - first) >> 3)
+        if size <= 0:
+            return
+        if len(self.bits) < at + size:
+            self.bits.extend(bytes(at + size - len(self.bits)))
+        known = (1 << (self.count - first)) - 1
+        before = int.from_bytes(self.bits[at : at + size], "little")
+        after = before | int.from_bytes(bits[:size], "little") & known
+        self.bits[at : at + size] = after.to_bytes(size, "little")
+        self.pending -= after.bit_count() - before.bit_count()
+
     def is_settled(self, index: int) -> bool:
         """Tell whether a record needs no more delivery."""
         at = index >> 3

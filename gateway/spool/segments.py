@@ -268,9 +268,10 @@ class SegmentSpool:
         for index in news:
             self._settled(segment, segment.number << INDEX_BITS | index)
         for region in loss.regions:
-            reason = f"{region.length} bytes are unreadable, {len(lost)} records lost in this stretch"
-            if news and not lost:
-                reason = f"{region.length} bytes of an unfinished write were ignored"
+            what = (
+                f"{len(lost)} records lost in this stretch" if lost else "no record that waits is among them"
+            )
+            reason = f"{region.length} bytes are unreadable, {what}"
             self._on_damage(segment.path, region.offset, reason)
 
 

@@ -133,20 +133,37 @@ async def test_a_damaged_record_costs_itself_alone(tmp_path):
         assert 0 == spool.damaged
 
 
-async def test_a_segment_without_a_readable_head_is_set_aside(tmp_path):
-    """When both heads are gone the file is kept under another name, its records are counted, and the others are delivered."""
+async def test_a_segment_without_a_readable_head_is_read_from_its_records(tmp_path):
+    """When both heads are gone, that is reported, and everything is delivered all the same, also at later openings."""
+    async with opened(tmp_path) as spool:
+        for n in range(30):
+            await spool.append(numbered(n))
+    for file in segment_files(tmp_path)[:2]:
+        with file.open("r+b") as content:
+            content.write(os.urandom(DATA_START))
+    for _ in range(2):
+        reports = []
+        async with opened(tmp_path, on_damage=lambda *report, to=reports: to.append(report)) as spool:
+            assert numbered(*range(30)) == [entry.payload for entry in await take(spool, 30)]
+            assert (30, 0) == (spool.pending, spool.damaged)
+        assert segment_files(tmp_path)[:2] == [path for path, _, _ in reports]
+
+
+async def test_a_segment_without_head_and_records_is_set_aside(tmp_path):
+    """The file is kept under another name, its records that were not acknowledged are counted, and the others are delivered."""
     reports = []
     async with opened(tmp_path) as spool:
         for n in range(30):
             await spool.append(numbered(n))
+        for entry in (await take(spool, 30))[:4]:
+            spool.acknowledge(entry.position)
     first, second = segment_files(tmp_path)[:2]
-    with first.open("r+b") as file:
-        file.write(os.urandom(DATA_START))
+    first.write_bytes(os.urandom(SMALL))
     async with opened(tmp_path, on_damage=lambda *report: reports.append(report)) as spool:
         kept = await take(spool, 15)
         assert numbered(*range(15, 30)) == [entry.payload for entry in kept]
         assert int(second.stem) == kept[0].position >> INDEX_BITS
-        assert 15 == spool.damaged == 30 - spool.pending
+        assert (11, 15) == (spool.damaged, spool.pending)
     assert [(first.with_suffix(".unreadable"), 0)] == [report[:2] for report in reports]
     assert first.with_suffix(".unreadable").exists()
 

@@ -6,15 +6,14 @@ import asyncio
 import shutil
 import tempfile
 from pathlib import Path
-from random import Random
 
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from gateway.spool.layout import DATA_START, INDEX_BITS, RECORD_HEAD_BYTES
+from gateway.spool.layout import DATA_START, RECORD_HEAD_BYTES
 from gateway.spool.segments import SegmentSpool, Tuning, open_segment_spool
-from tests.spool_disks import ForgetfulDisk, ObservedDisk
+from tests.spool_disks import ObservedDisk
 
 SEGMENT = 16 << 10
 TUNING = Tuning(tail_entries=6, tail_bytes=6000, flush_seconds=0.001)
@@ -258,72 +257,3 @@ TestSpoolMachine.settings = settings(
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
-
-
-@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(
-    seed=st.integers(0, 1 << 32), steps=st.integers(1, 260), roll_seconds=st.sampled_from([0.0, 0.004, 60.0])
-)
-def test_a_power_cut_at_any_step_loses_nothing_acknowledged(seed, steps, roll_seconds):
-    """Whatever subset of the unsynced sectors a disk keeps, each acknowledged, undelivered payload is found once."""
-    root = Path(tempfile.mkdtemp(prefix="spool-power-"))
-    try:
-        asyncio.run(asyncio.wait_for(cut_and_look(root, Random(seed), steps, roll_seconds), 30))
-    finally:
-        shutil.rmtree(root)
-
-
-async def cut_and_look(root: Path, random: Random, steps: int, roll_seconds: float):
-    """Append and acknowledge, cut the power at a step, and look; segments are overwritten when they are so old."""
-    is_rolling = roll_seconds < 1
-    promised: list[int] = []
-    delivered: set[int] = set()
-    at_the_cut: list[set[int]] = []
-
-    def on_step(_step):
-        nonlocal steps
-        steps -= 1
-        if steps == 0:
-            # What is promised is taken first: a promise made while the disk is copied was kept before it.
-            at_the_cut.append(set(promised))
-            disk.cut_power(root / "after", random)
-            at_the_cut.append(set(delivered))
-
-    disk = ForgetfulDisk(on_step)
-    tuning = TUNING._replace(idle_roll_seconds=roll_seconds)
-    spool = await open_segment_spool(root / "before", segment_bytes=SEGMENT, tuning=tuning, disk=disk)
-    numbers = iter(range(120))
-
-    async def write():
-        for number in numbers:
-            await spool.append([b"%d" % number + b"." * random.randint(0, 1200)])
-            promised.append(number)
-            while is_rolling and spool.pending:
-                await asyncio.sleep(0)
-
-    async def read():
-        while True:
-            for entry in await spool.read(10):
-                number = int(entry.payload.rstrip(b"."))
-                if is_rolling or number % 5:
-                    delivered.add(number)
-                    spool.acknowledge(entry.position)
-
-    reading = asyncio.create_task(read())
-    await asyncio.gather(*(write() for _ in range(3)))
-    reading.cancel()
-    await spool.close()
-    assume(at_the_cut)
-
-    spool = await open_segment_spool(root / "after", segment_bytes=SEGMENT)
-    found, newest = [], 0
-    while len(found) < spool.pending:
-        for entry in await spool.read(100):
-            found.append(int(entry.payload.rstrip(b".")))
-            newest = entry.position
-    assert set() == at_the_cut[0] - at_the_cut[1] - set(found)
-    assert len(set(found)) == len(found)
-    assert 0 == spool.damaged
-    await spool.append([b"after"])
-    assert (await spool.read(1))[0].position >> INDEX_BITS > newest >> INDEX_BITS
-    await spool.close()
