@@ -35,7 +35,7 @@ PROTOTYPE_RATIO = 0.17
 _DRAIN_SECONDS = 60.0
 _ASK_SECONDS = 0.1
 _LOG_SECONDS = 10.0
-_WARM_UP_SECONDS = 2
+WARM_UP_SECONDS = 2
 
 Server = Literal["nginx", "gateway"]
 
@@ -111,7 +111,7 @@ class Plan(msgspec.Struct, frozen=True):
     @property
     def total_seconds(self) -> float:
         """About how long the load runs, for a progress bar."""
-        return (self.seconds * self.rounds + _WARM_UP_SECONDS) * (2 if self.with_nginx else 1)
+        return (self.seconds * self.rounds + WARM_UP_SECONDS) * (2 if self.with_nginx else 1)
 
 
 def compare(plan: Plan, cores: Cores, folder: Path, requests: Path, progress: Progress) -> Comparison:
@@ -131,10 +131,10 @@ def compare(plan: Plan, cores: Cores, folder: Path, requests: Path, progress: Pr
             if plan.with_nginx
             else None
         )
-        for seconds in (_WARM_UP_SECONDS, *[plan.seconds] * plan.rounds):
+        for seconds in (WARM_UP_SECONDS, *[plan.seconds] * plan.rounds):
             if proxy is not None:
-                rounds.append(_nginx_round(proxy, sink, wrk, cores, seconds, progress))
-            rounds.append(_gateway_round(gateway, sink, wrk, cores, seconds, progress))
+                rounds.append(nginx_round(proxy, sink, wrk, cores, seconds, progress))
+            rounds.append(gateway_round(gateway, sink, wrk, cores, seconds, progress))
             if any(each.problems for each in rounds):
                 # What comes after a void round measures the rests of it.
                 break
@@ -146,7 +146,8 @@ def compare(plan: Plan, cores: Cores, folder: Path, requests: Path, progress: Pr
     return Comparison(rounds[warm_up:], plan.connections, plan.seconds, problems)
 
 
-def _nginx_round(proxy: Nginx, sink: Sink, wrk: Wrk, cores: Cores, seconds: int, progress: Progress) -> Round:
+def nginx_round(proxy: Nginx, sink: Sink, wrk: Wrk, cores: Cores, seconds: int, progress: Progress) -> Round:
+    """Load nginx for so many seconds."""
     received = sink.received()
     watch = _Watch(proxy.worker_pid, cores.server)
     load = wrk.run(proxy.port, seconds, _told(progress, "nginx"))
@@ -158,9 +159,10 @@ def _nginx_round(proxy: Nginx, sink: Sink, wrk: Wrk, cores: Cores, seconds: int,
     return _round("nginx", load, used, watch, 0.0, problems)
 
 
-def _gateway_round(
+def gateway_round(
     gateway: Gateway, sink: Sink, wrk: Wrk, cores: Cores, seconds: int, progress: Progress
 ) -> Round:
+    """Load a gateway for so many seconds, wait until it has drained, and hold the counts against each other."""
     before, received = gateway.counts(), sink.received()
     gateway.new_log_lines()
     watch = _Watch(gateway.pid, cores.server)

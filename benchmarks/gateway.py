@@ -127,11 +127,15 @@ class Gateway:
 
 @contextlib.contextmanager
 def running_gateway(
-    folder: Path, core: int, sink_port: int, interpreter: Sequence[str] = (sys.executable,)
+    folder: Path,
+    core: int,
+    sink_port: int,
+    interpreter: Sequence[str] = (sys.executable,),
+    more_settings: str = "",
 ) -> Iterator[Gateway]:
     """Run `tracking-gateway serve` on this core, forwarding to the sink, and end it in order.
 
-    `interpreter` is what runs the module: Python itself, or Python with a profiler. Raises `CannotMeasure`.
+    `interpreter` is what runs the module: Python itself, or Python with a profiler. `more_settings` are sections in TOML. Raises `CannotMeasure`.
     """
     folder.mkdir()
     config, log = folder / "gateway.toml", folder / "gateway.log"
@@ -144,7 +148,8 @@ def running_gateway(
             prop_id=PROP_ID,
             site=SITE,
             origin=ORIGIN,
-        ),
+        )
+        + more_settings,
         encoding="utf-8",
     )
     # A setting of the machine's own gateway must not change the one that is measured.

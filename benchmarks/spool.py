@@ -1,27 +1,62 @@
-"""How fast the segment spool makes payloads durable, and where the time goes.
+"""What the spool costs: ``python -m benchmarks.spool [backlog | gateway | compression]``.
 
-`python benchmarks/spool.py [--directory DIR] [--seconds 2] [--size 1200] [--json]`: clients append one payload after the
-other while a reader takes and acknowledges them all, as in the gateway. The directory decides which disk is measured.
+Without a command: clients append one payload after the other while a reader takes and acknowledges them all, as in the gateway. Exit
+codes: 0 measured, 1 the run is void, 2 it can't be measured here. With ``--json`` standard output is one JSON document.
 """
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
+import contextlib
 import os
+import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
+import orjson
+import typer
 import uvloop
 from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from benchmarks.compare import Plan
+from benchmarks.machine import CannotMeasure, describe, file_system, two_cores
+from benchmarks.nginx import binary
+from benchmarks.spool_backlog import Backlog, measure_backlog
+from benchmarks.spool_compression import measure_compression
+from benchmarks.spool_nginx import compare_durability, total_seconds
+from benchmarks.steps import Bench
+from benchmarks.traffic import make_hits, write_hits
 from gateway.spool.disk import Disk
 from gateway.spool.segments import open_segment_spool
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Tell = Callable[[str, float], None]
+
 CLIENTS = (1, 8, 64, 256)
+_DISK = Path("/var/tmp")
+_IN_MEMORY = {"tmpfs", "ramfs"}
+_SMALL_BACKLOG = 20_000
+OPEN_SECONDS, PEAK_MIB = 2.0, 200.0
+"""What a backlog of five million may cost at most."""
+
+app = typer.Typer(pretty_exceptions_enable=False, rich_markup_mode="markdown")
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+QuickOption = Annotated[
+    bool, typer.Option("--quick", help="A small run: does it work, and roughly how much.")
+]
+SizeOption = Annotated[int, typer.Option(min=16, max=100_000, help="Bytes of a payload.")]
+DiskOption = Annotated[
+    Path, typer.Option(help="A folder on the disk to measure with; what is written there is thrown away.")
+]
 
 
 class TimedDisk(Disk):
@@ -112,42 +147,39 @@ async def measure_calls(directory: Path, size: int) -> dict[str, float]:
     return {"append_us": sorted(append_us)[25], "acknowledge_us": sorted(acknowledge_us)[25]}
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument(
-        "--directory", type=Path, default=Path(tempfile.gettempdir()), help="on the disk to measure"
-    )
-    parser.add_argument("--seconds", type=float, default=2.0, help="for each number of clients")
-    parser.add_argument("--size", type=int, default=1200, help="bytes of a payload")
-    parser.add_argument("--json", action="store_true", help="machine-readable, to standard output")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory(dir=options.directory, prefix="spool-benchmark-") as root:
-        rows = [
-            uvloop.run(measure(Path(root) / str(clients), clients, options.seconds, options.size))
-            for clients in CLIENTS
-        ]
-        calls = uvloop.run(measure_calls(Path(root) / "calls", options.size))
-    if options.json:
-        print(json.dumps({"size": options.size, "runs": rows, "calls": calls}, indent=2))
+@app.callback(invoke_without_command=True)
+def main(
+    context: typer.Context,
+    directory: DiskOption = _DISK,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For each number of clients.")] = 2.0,
+    size: SizeOption = 1200,
+    *,
+    quick: QuickOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Measure how fast the spool alone makes payloads durable, and where the time goes.
+
+    `backlog` measures what five million waiting events cost, `gateway` what durability costs the whole gateway, beside nginx,
+    `compression` whether compressing would pay.
+    """
+    if context.invoked_subcommand is not None:
         return
-    table = Table(title=f"Segment spool, payloads of {options.size} bytes, in {options.directory}")
+    seconds = 0.5 if quick else seconds
+    with _explained(as_json=json), _folder(directory) as root, _progress(len(CLIENTS) + 1) as tell:
+        rows = []
+        for clients in CLIENTS:
+            tell(f"{clients} clients", 0)
+            rows.append(uvloop.run(measure(root / str(clients), clients, seconds, size)))
+            tell("", 1)
+        calls = uvloop.run(measure_calls(root / "calls", size))
+    if json:
+        _print_json({"ok": True, "size": size, "runs": rows, "calls": calls})
+        return
     headings = (
-        "clients",
-        "durable/s",
-        "per group",
-        "loop CPU µs",
-        "CPU µs",
-        "in fsync",
-        "in write",
-        "fsync ms",
-        "p50 ms",
-        "p99 ms",
-        "worst ms",
-    )
-    for heading in headings:
-        table.add_column(heading, justify="right")
-    for row in rows:
-        table.add_row(
+        "clients", "durable/s", "per group", "loop CPU µs", "CPU µs", "in fsync", "in write", "fsync ms", "p50 ms", "p99 ms", "worst ms",
+    )  # fmt: skip
+    cells = [
+        (
             f"{row['clients']:.0f}",
             f"{row['durable_per_second']:,.0f}",
             f"{row['payloads_per_group']:.1f}",
@@ -157,12 +189,213 @@ def main() -> None:
             f"{row['write_share']:.0%}",
             *(f"{row[key]:.2f}" for key in ("sync_ms", "p50_ms", "p99_ms", "worst_ms")),
         )
-    console = Console()
-    console.print(table)
-    console.print(
+        for row in rows
+    ]
+    _print_table(f"Segment spool, payloads of {size} bytes, in {directory}", headings, cells)
+    print(
         f"append(): {calls['append_us']:.2f} µs a call; acknowledge(): {calls['acknowledge_us']:.2f} µs a call"
     )
 
 
+@app.command()
+def backlog(
+    records: Annotated[int, typer.Option(min=1_000, help="How many events wait.")] = 5_000_000,
+    size: SizeOption = 1200,
+    directory: DiskOption = _DISK,
+    *,
+    quick: QuickOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Measure a long backlog: opening it with cold files, the memory it takes, and draining it, beside a short one.
+
+    Needs about 1.3 KB of disk for each record: 6.5 GB for five million.
+    """
+    records = 200_000 if quick else records
+    with _explained(as_json=json), _folder(directory) as root:
+        free = os.statvfs(root)
+        if free.f_bavail * free.f_frsize < records * (size + 100) * 1.1:
+            raise CannotMeasure("not enough free disk: fewer --records, or another --directory")
+        with _progress(2 * (records + _SMALL_BACKLOG)) as tell:
+            found = [measure_backlog(root / str(n), n, size, tell) for n in (_SMALL_BACKLOG, records)]
+    small, large = found
+    problems = [f"{each.lost} of {each.records} records were lost" for each in found if each.lost]
+    targets = {
+        f"opened within {OPEN_SECONDS:.0f} s": large.open_seconds < OPEN_SECONDS,
+        f"below {PEAK_MIB:.0f} MiB": large.peak_mib < PEAK_MIB,
+        "CPU of draining within a tenth of a short backlog's": large.drain_us < 1.1 * small.drain_us,
+    }
+    if json:
+        _print_json({"ok": not problems, "problems": problems, "targets": targets, "runs": found})
+    else:
+        headings = ("pending", "files", "open s", "MB read", "first read ms", "append µs", "drained/s", "tenths of it", "drain µs", "peak MiB")  # fmt: skip
+        _print_table(f"A backlog, payloads of {size} bytes", headings, map(_backlog_cells, found))
+        print(
+            "µs are of CPU. The files were not in the system's memory. Peak: of the whole process, Python included."
+        )
+        for name, is_met in targets.items():
+            print(f"{'met' if is_met else 'MISSED'}: {name}")
+        for problem in problems:
+            print(f"VOID: {problem}")
+    raise typer.Exit(1 if problems else 0)
+
+
+def _backlog_cells(each: Backlog) -> tuple[str, ...]:
+    return (
+        f"{each.records:,}",
+        f"{each.files}",
+        f"{each.open_seconds:.2f}",
+        f"{each.bytes_read_at_opening / 1e6:.1f}",
+        f"{each.first_read_seconds * 1e3:.0f}",
+        f"{each.append_us:.1f}",
+        f"{each.rate:,.0f}",
+        f"{min(each.rates):,.0f} to {max(each.rates):,.0f}",
+        f"{each.drain_us:.2f}",
+        f"{each.peak_mib:.0f}",
+    )
+
+
+@app.command()
+def gateway(
+    seconds: Annotated[int, typer.Option(min=1, max=120, help="Load in each round.")] = 6,
+    rounds: Annotated[int, typer.Option(min=1, max=50, help="How often each is measured, in turns.")] = 3,
+    connections: Annotated[
+        int, typer.Option(min=1, max=1_000, help="Clients that send at the same time.")
+    ] = 64,
+    directory: DiskOption = _DISK,
+    *,
+    quick: QuickOption = False,
+    json: JsonOption = False,
+) -> None:
+    """Measure what durability costs the whole gateway: `fsync`, `os`, and nginx's `proxy_pass`, in turns in one run."""
+    plan = Plan(2 if quick else seconds, 1 if quick else rounds, connections, binary() is not None)
+    with _explained(as_json=json), _folder(directory) as root:
+        cores = two_cores()
+        requests = root / "requests"
+        write_hits(make_hits(5_000), requests, is_lean=False)
+        machine = describe(root, cores)
+        with _progress(total_seconds(plan)) as tell:
+            lanes = compare_durability(plan, cores, root, requests, tell)
+    problems = [problem for lane in lanes for problem in lane.problems]
+    if json:
+        _print_json({"ok": not problems, "problems": problems, "machine": dict(machine), "lanes": lanes})
+    else:
+        first = lanes[0] if plan.with_nginx else None
+        headings = (
+            "",
+            "ev/s",
+            "of nginx",
+            "p50 ms",
+            "p99 ms",
+            "µs/ev",
+            "in fsync",
+            "ev/fsync",
+            "busy",
+            "others",
+        )
+        cells = []
+        for lane in (each for each in lanes if each.rounds):
+            share = f"{lane.median('rate') / first.median('rate'):.2f}" if first and first.rounds else ""
+            syncs = (
+                (f"{max(lane.sync_shares):.0%}", f"{min(lane.events_per_sync):.0f}")
+                if lane.sync_shares
+                else ("", "")
+            )
+            cells.append(
+                (
+                    lane.name,
+                    f"{lane.median('rate'):,.0f}",
+                    share,
+                    *(f"{lane.median(name):.2f}" for name in ("p50_ms", "p99_ms", "us")),
+                    *syncs,
+                    *(f"{lane.median(name):.0%}" for name in ("server_core_busy", "others_on_server_core")),
+                )
+            )
+        _print_table(
+            f"{connections} connections, {plan.seconds} s a round, medians of {plan.rounds}", headings, cells
+        )
+        print(
+            "Events a second: answered; the gateway's were accepted, durable (as its name says), logged, and later delivered."
+        )
+        for problem in problems:
+            print(f"VOID: {problem}")
+    raise typer.Exit(1 if problems else 0)
+
+
+@app.command()
+def compression(*, json: JsonOption = False) -> None:
+    """Measure what compressing the spool's groups would save, and what it would cost."""
+    with _explained(as_json=json):
+        pack = msgspec.msgpack.Encoder().encode
+        payloads = [pack(record) for record in Bench(1, 5_000).records()]
+        found = measure_compression(payloads)
+    mean = sum(map(len, payloads)) / len(payloads)
+    if json:
+        _print_json({"ok": True, "mean_bytes": mean, "runs": found})
+        return
+    cells = [
+        (each.name, f"{each.group}", f"{each.left:.0%}", f"{each.pack_us:.1f}", f"{each.unpack_us:.1f}")
+        for each in found
+    ]
+    _print_table(
+        f"Records of {mean:.0f} bytes",
+        ("", "events a group", "bytes left", "pack µs/ev", "unpack µs/ev"),
+        cells,
+    )
+
+
+def _print_table(
+    title: str, headings: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]
+) -> None:
+    table = Table(title=title, title_justify="left")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@contextlib.contextmanager
+def _folder(directory: Path) -> Iterator[Path]:
+    """Give a folder on a real disk that is thrown away. Raises `CannotMeasure`."""
+    if not directory.is_dir():
+        raise CannotMeasure(f"{directory} is no folder; name one with --directory")
+    if file_system(directory) in _IN_MEMORY:
+        raise CannotMeasure(
+            f"{directory} is in memory, where a sync costs nothing; name one on a disk with --directory"
+        )
+    with tempfile.TemporaryDirectory(dir=directory, prefix="spool-benchmark-") as root:
+        yield Path(root)
+
+
+@contextlib.contextmanager
+def _progress(total: float) -> Iterator[Tell]:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(
+        *columns, console=console, transient=True, refresh_per_second=2, disable=not console.is_terminal
+    ) as bar:
+        task = bar.add_task("starting", total=total)
+        yield lambda what, more: bar.update(task, description=what, advance=more)
+
+
+@contextlib.contextmanager
+def _explained(*, as_json: bool) -> Iterator[None]:
+    try:
+        yield
+    except CannotMeasure as error:
+        if as_json:
+            _print_json({"ok": False, "error": str(error)})
+        else:
+            print(f"benchmarks.spool: {error}", file=sys.stderr)
+        raise typer.Exit(2) from None
+
+
+def _print_json(value: Any) -> None:
+    options = orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE
+    sys.stdout.buffer.write(orjson.dumps(msgspec.to_builtins(value), option=options))
+
+
 if __name__ == "__main__":
-    main()
+    # So that servers and folders go also when the run is told to end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    app()
