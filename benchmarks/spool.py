@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -20,6 +21,7 @@ import msgspec
 import orjson
 import typer
 import uvloop
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -37,6 +39,8 @@ from gateway.spool.segments import open_segment_spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from benchmarks.spool_nginx import Lane
 
     Tell = Callable[[str, float], None]
 
@@ -176,7 +180,7 @@ def main(
         _print_json({"ok": True, "size": size, "runs": rows, "calls": calls})
         return
     headings = (
-        "clients", "durable/s", "per group", "loop CPU µs", "CPU µs", "in fsync", "in write", "fsync ms", "p50 ms", "p99 ms", "worst ms",
+        "clients", "durable/s", "a group", "loop µs", "CPU µs", "syncing", "writing", "sync ms", "p50", "p99", "worst",
     )  # fmt: skip
     cells = [
         (
@@ -227,10 +231,10 @@ def backlog(
     if json:
         _print_json({"ok": not problems, "problems": problems, "targets": targets, "runs": found})
     else:
-        headings = ("pending", "files", "open s", "MB read", "first read ms", "append µs", "drained/s", "tenths of it", "drain µs", "peak MiB")  # fmt: skip
+        headings = ("pending", "files", "open s", "MB read", "append µs", "drain/s", "slowest", "fastest", "drain µs", "peak MiB")  # fmt: skip
         _print_table(f"A backlog, payloads of {size} bytes", headings, map(_backlog_cells, found))
         print(
-            "µs are of CPU. The files were not in the system's memory. Peak: of the whole process, Python included."
+            "µs are of CPU. The files were not in the system's memory. slowest, fastest: of ten equal parts. Peak: the whole process."
         )
         for name, is_met in targets.items():
             print(f"{'met' if is_met else 'MISSED'}: {name}")
@@ -245,10 +249,10 @@ def _backlog_cells(each: Backlog) -> tuple[str, ...]:
         f"{each.files}",
         f"{each.open_seconds:.2f}",
         f"{each.bytes_read_at_opening / 1e6:.1f}",
-        f"{each.first_read_seconds * 1e3:.0f}",
         f"{each.append_us:.1f}",
         f"{each.rate:,.0f}",
-        f"{min(each.rates):,.0f} to {max(each.rates):,.0f}",
+        f"{min(each.rates):,.0f}",
+        f"{max(each.rates):,.0f}",
         f"{each.drain_us:.2f}",
         f"{each.peak_mib:.0f}",
     )
@@ -279,46 +283,38 @@ def gateway(
     if json:
         _print_json({"ok": not problems, "problems": problems, "machine": dict(machine), "lanes": lanes})
     else:
-        first = lanes[0] if plan.with_nginx else None
-        headings = (
-            "",
-            "ev/s",
-            "of nginx",
-            "p50 ms",
-            "p99 ms",
-            "µs/ev",
-            "in fsync",
-            "ev/fsync",
-            "busy",
-            "others",
-        )
-        cells = []
-        for lane in (each for each in lanes if each.rounds):
-            share = f"{lane.median('rate') / first.median('rate'):.2f}" if first and first.rounds else ""
-            syncs = (
-                (f"{max(lane.sync_shares):.0%}", f"{min(lane.events_per_sync):.0f}")
-                if lane.sync_shares
-                else ("", "")
-            )
-            cells.append(
-                (
-                    lane.name,
-                    f"{lane.median('rate'):,.0f}",
-                    share,
-                    *(f"{lane.median(name):.2f}" for name in ("p50_ms", "p99_ms", "us")),
-                    *syncs,
-                    *(f"{lane.median(name):.0%}" for name in ("server_core_busy", "others_on_server_core")),
-                )
-            )
         _print_table(
-            f"{connections} connections, {plan.seconds} s a round, medians of {plan.rounds}", headings, cells
+            f"{connections} connections, {plan.seconds} s a round, medians of {plan.rounds}",
+            ("", "ev/s", "of nginx", "p50", "p99", "µs/ev", "syncing", "ev/sync", "busy", "others"),
+            [_lane_cells(lane, lanes) for lane in lanes if lane.rounds],
         )
         print(
-            "Events a second: answered; the gateway's were accepted, durable (as its name says), logged, and later delivered."
+            "ev/s: events answered; the gateway's were accepted, durable as the name says, logged, and later delivered.\n"
+            "of nginx: median of neighbouring rounds. p50, p99: ms. syncing: the part of the load's time in which a group\n"
+            "was being synced. busy, others: what the server and other programs took of the server's core."
         )
         for problem in problems:
             print(f"VOID: {problem}")
     raise typer.Exit(1 if problems else 0)
+
+
+def _lane_cells(lane: Lane, lanes: Sequence[Lane]) -> tuple[str, ...]:
+    share, syncing, per_sync = "", "", ""
+    if lanes[0].name == "nginx":
+        pairs = zip(lane.rounds, lanes[0].rounds, strict=False)
+        share = f"{statistics.median(mine.rate / its.rate for mine, its in pairs):.2f}"
+    if lane.sync_shares:
+        syncing = f"{statistics.median(lane.sync_shares):.0%}"
+        per_sync = f"{statistics.median(lane.events_per_sync):.0f}"
+    return (
+        lane.name,
+        f"{lane.median('rate'):,.0f}",
+        share,
+        *(f"{lane.median(name):.0f}" for name in ("p50_ms", "p99_ms", "us")),
+        syncing,
+        per_sync,
+        *(f"{lane.median(name):.0%}" for name in ("server_core_busy", "others_on_server_core")),
+    )
 
 
 @app.command()
@@ -346,9 +342,11 @@ def compression(*, json: JsonOption = False) -> None:
 def _print_table(
     title: str, headings: Sequence[str], rows: Iterator[Sequence[str]] | Sequence[Sequence[str]]
 ) -> None:
-    table = Table(title=title, title_justify="left")
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0)
+    )
     for heading in headings:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)
     Console().print(table)

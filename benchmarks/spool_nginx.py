@@ -74,7 +74,7 @@ def compare_durability(
             interpreter = (sys.executable, "-m", "benchmarks.timed_gateway", str(times))
             settings = f'\n[spool]\ndurability = "{durability}"\n'
             running = running_gateway(folder / durability, cores.server, sink.port, interpreter, settings)
-            gateways.append((Lane(f"gateway, {durability}", [], [], []), stack.enter_context(running), times))
+            gateways.append((Lane(durability, [], [], []), stack.enter_context(running), times))
         lanes += [lane for lane, _, _ in gateways]
         for nth, seconds in enumerate((WARM_UP_SECONDS, *[plan.seconds] * plan.rounds)):
             if proxy:

@@ -15,6 +15,8 @@ All integers are little-endian. What always holds:
 - Indices rise by one from 0. So whoever knows how many records a segment holds knows which ones a scan did not find.
 - A group is one write and one sync, and starts only when the one before it is synced. So a record that is the first of its
   group proves that every record before it was durable: what is missing there is damage, not an unfinished write.
+- Payloads are not compressed: a group of 32 would shrink to an eighth, but the disk's bytes are not what is short, the event's CPU time is, and
+  damage would cost the group instead of the record (`benchmarks/README.md` has the figures).
 - Zeros mean nothing by themselves: the mark never is zero, and a scan looks for the next mark up to the end of its bytes.
 """
 

@@ -1,4 +1,4 @@
-"""The segment spool against a list: random appends, reads, acknowledgements, rolls, restarts, crashes, damage and power cuts."""
+"""The segment spool against a list: random appends, reads, acknowledgements, rolls, restarts, crashes, damage and full spools."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from gateway.spool.segments import SegmentSpool, Tuning, open_segment_spool
 from tests.spool_disks import ObservedDisk
 
 SEGMENT = 16 << 10
+# A little more than one append of this model may take.
+FULL = 9_000
 TUNING = Tuning(tail_entries=6, tail_bytes=6000, flush_seconds=0.001)
 
 
@@ -44,9 +46,11 @@ class SpoolMachine(RuleBasedStateMachine):
         self.highest = 0
         self.items: list[Item] = []
         self.tuning = TUNING
+        self.drops = False
 
-    @initialize(idle_roll_seconds=st.sampled_from([0.0, 0.001, 60.0]))
-    def begin(self, idle_roll_seconds):
+    @initialize(idle_roll_seconds=st.sampled_from([0.0, 0.001, 60.0]), drops=st.booleans())
+    def begin(self, idle_roll_seconds, drops):
+        self.drops = drops
         self.tuning = TUNING._replace(idle_roll_seconds=idle_roll_seconds)
         self.open()
 
@@ -60,7 +64,12 @@ class SpoolMachine(RuleBasedStateMachine):
     def open(self):
         self.disk = ObservedDisk()
         opening = open_segment_spool(
-            self.directory, segment_bytes=SEGMENT, tuning=self.tuning, disk=self.disk
+            self.directory,
+            segment_bytes=SEGMENT,
+            max_bytes=FULL if self.drops else 1 << 30,
+            tuning=self.tuning,
+            disk=self.disk,
+            on_drop=self.dropped if self.drops else None,
         )
         self.spool: SegmentSpool = self.run(opening)
         self.found_damage = 0
@@ -81,10 +90,26 @@ class SpoolMachine(RuleBasedStateMachine):
                     self.serial += 1
                     batch.append(f"<{self.serial}>".encode().ljust(size, b"."))
                 batches.append(batch)
-            await asyncio.gather(*(self.spool.append(batch) for batch in batches))
             self.items += [Item(payload) for batch in batches for payload in batch]
+            await asyncio.gather(*(self.spool.append(batch) for batch in batches))
 
         self.run(all_at_once())
+
+    def dropped(self, payloads):
+        """Each was waiting, is the oldest that was, and does not come any more."""
+        assert payloads
+        for payload in payloads:
+            (item,) = (each for each in self.items if each.payload == payload)
+            assert not item.is_damaged
+            assert item.is_in_doubt or not item.is_acknowledged
+            item.is_acknowledged, item.is_in_doubt = True, False
+            older = self.items[: self.items.index(item)]
+            assert all(each.is_acknowledged or each.is_damaged for each in older)
+            if item.is_given:
+                assert self.spool.is_dropped(item.position)
+                before = self.spool.pending
+                self.spool.acknowledge(item.position)
+                assert before == self.spool.pending
 
     @precondition(lambda self: any(self.must_come(item) for item in self.items))
     @rule(limit=st.integers(1, 30))
@@ -98,6 +123,7 @@ class SpoolMachine(RuleBasedStateMachine):
                 # Skipped: damaged, or acknowledged before a crash and remembered.
                 assert not self.must_come(item)
                 item = next(waiting)
+            assert item.is_in_doubt or not item.is_acknowledged
             assert item.position in {None, entry.position}
             if item.position is None:
                 assert entry.position > self.highest
