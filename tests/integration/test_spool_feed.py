@@ -164,6 +164,39 @@ def test_an_event_goes_out_at_once_while_the_other_workers_have_none(run, tmp_pa
     run(play())
 
 
+def test_the_delivering_end_hears_what_a_full_worker_dropped(run, tmp_path):
+    """What it holds of that is dropped from then on; what it acknowledges of it changes nothing; the rest is as ever."""
+
+    async def play():
+        async with served(tmp_path, 1) as (deliverer, worker):
+            await worker.stop()
+            dropped: list[bytes] = []
+            worker.spool = await open_segment_spool(
+                worker.directory,
+                segment_bytes=64 << 10,
+                max_bytes=8_000,
+                tuning=TUNING,
+                on_drop=dropped.extend,
+            )
+            worker.feed = Feed(worker.spool, 0, worker.path)
+            worker.feed.start()
+            await worker.append(*range(20))
+            await deliverer.take(20)
+            assert not dropped
+            await worker.append(*range(20, 35))
+            lost = {serial_of(payload) for payload in dropped}
+            assert {0, 1, 2} < lost < set(range(20))
+            merged, positions = deliverer.merged, deliverer.positions
+            await until(lambda: all(merged.is_dropped(positions[serial]) for serial in lost))
+            assert not any(merged.is_dropped(positions[serial]) for serial in set(range(20)) - lost)
+            await deliverer.take(35)
+            deliverer.acknowledge(*range(35))
+            await until(lambda: not worker.spool.pending and not merged.pending)
+            assert len(lost) == len(dropped)
+
+    run(play())
+
+
 def test_a_backlog_larger_than_the_room_comes_through(run, tmp_path):
     """Room for a handful of events, hundreds in the files: they come, in order, as the reader takes them."""
 
