@@ -51,11 +51,21 @@ async def used(tmp_path):
 async def test_check_says_that_settings_can_be_used_and_what_they_are(config):
     """Every setting with its value; with notes on what is allowed but probably not meant."""
     extended(config, "")
-    config.write_text(config.read_text().replace("[logging]", "[cookies]\nsecure = false\n[logging]"))
+    config.write_text(
+        config.read_text().replace(
+            "[logging]", "[cookies]\nsecure = false\n[spool]\ndurability = 'os'\n[logging]"
+        )
+    )
     text, json = await both("check", "--config", config)
     assert (0, 0) == (text.code, json.code)
     assert f"{config} can be used" in " ".join(text.out.split())
-    for needle in ("server.drain_seconds", "properties[0].portal_id", PORTAL_ID, "cookies.secure = false"):
+    for needle in (
+        "server.drain_seconds",
+        "properties[0].portal_id",
+        PORTAL_ID,
+        "power cut",
+        "cookies.secure = false",
+    ):
         assert needle in text.out
     assert (True, PORTAL_ID) == (json.json["ok"], json.json["settings"]["properties"][0]["portal_id"])
 
