@@ -54,6 +54,7 @@ from gateway.delivery.erasures import Erasures
 from gateway.delivery.lanes import Lane, Lanes, Parcel, Source
 from gateway.delivery.patience import Patience
 from gateway.delivery.retry import Breaker, RetryPolicy
+from gateway.delivery.telling import FORGOTTEN, Telling
 from gateway.events.model import Record
 from gateway.events.outcome import Reason
 from gateway.events.packing import unpack
@@ -66,9 +67,6 @@ if TYPE_CHECKING:
 
 # Of one user, beside the record that is being sent: few, so that many long lanes have room side by side.
 _AT_HAND = 16
-
-
-_FORGOTTEN = {Reason.ERASED_WHILE_WAITING, Reason.MADE_ROOM}
 
 
 class Forwarder:
@@ -105,6 +103,7 @@ class Forwarder:
         self._sink = sink
         self._dead_letters = dead_letters
         self._observer = observer
+        self._telling = Telling(observer, self._report)
         self._concurrency = concurrency
         self._retry = retry or RetryPolicy()
         self._breaker = breaker or Breaker()
@@ -222,7 +221,7 @@ class Forwarder:
             if parcel.fate is None:
                 self._free -= 1
                 self._send(parcel)
-            elif parcel.fate[0] in _FORGOTTEN:
+            elif parcel.fate[0] in FORGOTTEN:
                 self._forget(parcel)
             else:
                 self._free -= 1
@@ -256,10 +255,8 @@ class Forwarder:
                 self._deliveries += 1
                 self._patience.taken(parcel)
                 parcel.lane.refusals = 0
-                was_dropped = parcel.was_dropped()
                 self._settle(parcel)
-                if not was_dropped:
-                    self._observer.delivered(parcel.record, parcel.attempts, verdict.duration_ms)
+                self._telling.delivered(parcel, verdict.duration_ms)
             elif isinstance(verdict, Retry):
                 self._refused(parcel, verdict)
             else:
@@ -295,15 +292,10 @@ class Forwarder:
     def _forget(self, parcel: Parcel) -> None:
         if self._awaited is not None:
             self._awaited.give_up((parcel,))
-        if parcel.was_dropped():
-            self._settle(parcel)
-            return
-        parcel.lane.is_erased = True
+        if not parcel.was_dropped():
+            parcel.lane.is_erased = True
         self._settle(parcel)
-        try:
-            self._observer.erased(parcel.record, parcel.attempts)
-        except Exception as error:  # noqa: BLE001 - an observer's fault must not hold up what comes next
-            self._report("a delivery met a fault", error)
+        self._telling.forgotten(parcel)
 
     def _bury(self, parcel: Parcel, reason: Reason, detail: str) -> None:
         if self._awaited is not None:
@@ -325,15 +317,8 @@ class Forwarder:
             cause = f"the dead letters are not available: {type(error).__name__}"
             self._observer.retrying(parcel.record, parcel.attempts, cause, delay)
             return
-        was_dropped = parcel.was_dropped()
         self._settle(parcel)
-        if was_dropped:
-            # While the dead letters took it: they have it, and its outcome was told.
-            return
-        if reason is Reason.TOO_OLD:
-            self._observer.expired(parcel.record, parcel.attempts)
-        else:
-            self._observer.undeliverable(parcel.record, parcel.attempts, detail)
+        self._telling.buried(parcel, reason, detail)
 
     def _buried(self, task: asyncio.Task[None]) -> None:
         self._burials.discard(task)

@@ -55,7 +55,10 @@ class Outlet(Protocol):
         """Say that an entry needs no more delivery. Durable soon, not at once."""
 
     def is_dropped(self, position: int) -> bool:
-        """Tell whether an entry that `read` gave, and that was not acknowledged, was dropped to make room since."""
+        """Tell whether an entry that `read` gave, and that was not acknowledged, was dropped to make room since.
+
+        It may be asked to the end of the turn of the loop in which the entry is acknowledged.
+        """
 
 
 class Spool(Outlet, Protocol):
