@@ -33,7 +33,7 @@ test: $(READY) ## Run every test
 
 .PHONY: nightly
 nightly: $(READY) ## Run what takes an hour or two: 1,000 random kills, power cuts, long outages, twenty times the examples (ends itself after four)
-	@TRACKING_GATEWAY_KILLS=1000 TRACKING_GATEWAY_POWER_CUTS=1000 TRACKING_GATEWAY_OUTAGE_SECONDS=600 TRACKING_GATEWAY_RACE_BINDS=100000 \
+	@TRACKING_GATEWAY_KILLS=1000 TRACKING_GATEWAY_SPOOL_RUNS=20 TRACKING_GATEWAY_OUTAGE_SECONDS=600 TRACKING_GATEWAY_RACE_BINDS=100000 \
 	  TRACKING_GATEWAY_EXAMPLES_FACTOR=20 $(BIN)/python -m pytest --session-timeout=14400 -o timeout=7200 \
 	  $(or $(NIGHTLY),tests/crash tests/properties tests/integration/test_collector_outage.py)
 
