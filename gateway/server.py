@@ -19,6 +19,7 @@ import re
 import signal
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import orjson
@@ -26,17 +27,19 @@ import uvloop
 
 from gateway.app import running_delivery, running_gateway
 from gateway.stores import DataDirUnusable, make_data_dir
-from gateway.supervisor import supervise
+from gateway.supervisor import DELIVERY, MULTIPROCESS, supervise
 from gateway.telemetry.logging import open_log
+from gateway.telemetry.metrics import count_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from gateway.settings import Settings
     from gateway.telemetry.logging import Log
 
 _CHECK_SECONDS = 0.25
+_SAY_SECONDS = 1.0
 # A little before the time is up: ending takes time too.
 _CUT_OFF = 0.95
 _LEAST_CUT_OFF_SECONDS = 0.5
@@ -65,12 +68,14 @@ def serve(settings: Settings) -> None:
 
 
 def work(settings: Settings, index: int, report_fd: int, listener_fd: int) -> None:
-    """Be worker `index`: take events on the inherited socket and report readiness to the supervisor, a JSON line a change."""
+    """Be worker `index`: take events on the inherited socket and report to the supervisor (`_report`)."""
+    count_as(str(index), os.environ[MULTIPROCESS])
     uvloop.run(_work(settings, index, report_fd, listener_fd))
 
 
 def deliver(settings: Settings, report_fd: int) -> None:
     """Be the process that delivers what all workers take."""
+    count_as(DELIVERY, os.environ[MULTIPROCESS])
     uvloop.run(_deliver(settings, report_fd))
 
 
@@ -127,17 +132,7 @@ async def _work(settings: Settings, index: int, report_fd: int, listener_fd: int
         async with running_gateway(
             settings, log, worker=index, listener=listener, with_admin=False
         ) as running:
-            said: dict[str, str] | None = None
-            # Without its supervisor nobody would ever stop this process. The pipe tells of one that was gone before the
-            # first look at the parent.
-            with contextlib.suppress(BrokenPipeError):
-                while not stop.is_set() and os.getppid() == supervisor:
-                    problems = running.problems()
-                    if problems != said:
-                        os.write(report_fd, orjson.dumps(problems) + b"\n")
-                        said = problems
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), _CHECK_SECONDS)
+            await _report(running.problems, report_fd, stop, supervisor)
     finally:
         log.close()
 
@@ -148,14 +143,32 @@ async def _deliver(settings: Settings, report_fd: int) -> None:
     supervisor = os.getppid()
     try:
         async with running_delivery(settings, log):
-            # As in `_work`.
-            with contextlib.suppress(BrokenPipeError):
-                os.write(report_fd, b"{}\n")
-                while not stop.is_set() and os.getppid() == supervisor:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(stop.wait(), _CHECK_SECONDS)
+            await _report(dict, report_fd, stop, supervisor)
     finally:
         log.close()
+
+
+async def _report(
+    problems: Callable[[], dict[str, str]], report_fd: int, stop: asyncio.Event, supervisor: int
+) -> None:
+    """Tell the supervisor what is in the way, at once when it changes and else each second: who says nothing hangs.
+
+    Ends with `stop`, or when the supervisor is gone: nobody would ever stop this process then.
+    """
+    # A supervisor that stands still must not hold up whoever reports to it: what does not fit is said again a second later.
+    os.set_blocking(report_fd, False)
+    said: dict[str, str] | None = None
+    said_at = 0.0
+    # The pipe tells of a supervisor that was gone before the first look at the parent.
+    with contextlib.suppress(BrokenPipeError):
+        while not stop.is_set() and os.getppid() == supervisor:
+            found, now = problems(), time.monotonic()
+            if found != said or now - said_at >= _SAY_SECONDS:
+                with contextlib.suppress(BlockingIOError):
+                    os.write(report_fd, orjson.dumps(found) + b"\n")
+                said, said_at = found, now
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _CHECK_SECONDS)
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 Each worker has its own spool partition, and one process delivers what is in all of them. A process that dies is started again, with the
 settings that the supervisor has read: what happens to the file meanwhile changes nothing. While the delivering process is away events
-are taken all the same, so readiness speaks of workers alone. A process whose supervisor is gone ends by itself.
+are taken all the same, so readiness speaks of workers alone. Each process says every second that it is there: one that hangs (stopped, in a
+system call that does not come back) is missed by readiness after 10 seconds, and killed and started again after 30, for the kernel goes on
+giving it connections, and the others' events wait for what it holds. A process whose supervisor is gone ends by itself.
 """
 
 from __future__ import annotations
@@ -30,10 +32,18 @@ if TYPE_CHECKING:
 
     from gateway.settings import Settings
 
+MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+"""The variable that tells a process where the numbers of all are."""
+DELIVERY = "delivery"
+"""What the delivering process is called; the others are numbers."""
+
 _RESTART_SECONDS = 1.0
 # A process ends itself within `drain_seconds`; one that can't even do that is killed.
 _GRACE_SECONDS = 2.0
-_MULTIPROCESS = "PROMETHEUS_MULTIPROC_DIR"
+_TICK_SECONDS = 1.0
+# Counted in ticks of the supervisor: one that was stopped itself has heard nobody, and that is nobody's fault.
+_SILENT_TICKS = 10
+_HUNG_TICKS = 30
 _SETTINGS_PREFIX = "TRACKING_GATEWAY_"
 
 
@@ -42,9 +52,25 @@ class _Child:
 
     def __init__(self, index: int | None) -> None:
         self.index = index
-        self.kind = "delivery" if index is None else "worker"
+        self.name = DELIVERY if index is None else str(index)
+        self.kind = DELIVERY if index is None else "worker"
         self.names: dict[str, int] = {} if index is None else {"worker": index}
         self.problems: dict[str, str] = {"worker": "starting"}
+        # Ticks since it was heard of; `None` until it has been: opening large files takes its time.
+        self.silent: int | None = None
+
+    def heard(self, problems: dict[str, str]) -> None:
+        """Take note of what a process says that is in its way."""
+        self.problems, self.silent = problems, 0
+
+    def missed(self) -> bool:
+        """Take note that a tick has passed without a word; tells whether the process is to be given up."""
+        if self.silent is None:
+            return False
+        self.silent += 1
+        if self.silent >= _SILENT_TICKS:
+            self.problems = {"worker": "does not answer"}
+        return self.silent >= _HUNG_TICKS
 
     def event(self, what: str) -> str:
         """Give the name of the log line that says what became of the process."""
@@ -105,13 +131,13 @@ async def _keep(
         hearing = asyncio.create_task(_listen(child, reader))
         ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({ended, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if not ended.done():
+        await _watch(child, process, {ended, stopping}, log)
+        if stop.is_set() and not ended.done():
             await _end(child, process, settings, log)
         stopping.cancel()
         await asyncio.wait({ended, hearing})
         child.problems = {"worker": "not running"}
-        mark_process_dead(process.pid, str(metrics_dir))
+        mark_process_dead(child.name, str(metrics_dir))
         if stop.is_set():
             log.logger.info(
                 child.event("stopped"), pid=process.pid, exit_code=process.returncode, **child.names
@@ -119,6 +145,22 @@ async def _keep(
             return
         log.logger.error(child.event("died"), pid=process.pid, exit_code=process.returncode, **child.names)
         await _sleep(stop, _RESTART_SECONDS)
+
+
+async def _watch(
+    child: _Child,
+    process: asyncio.subprocess.Process,
+    ends: set[asyncio.Task[Any]],
+    log: Log,
+    tick_seconds: float = _TICK_SECONDS,
+) -> None:
+    """Wait for one of `ends`, and kill a process that has hung before."""
+    while not (await asyncio.wait(ends, timeout=tick_seconds, return_when=asyncio.FIRST_COMPLETED))[0]:
+        if child.missed():
+            hint = "it stood still for too long; nothing acknowledged is lost, and it is started again"
+            log.logger.error(child.event("hung"), pid=process.pid, hint=hint, **child.names)
+            process.kill()
+            return
 
 
 async def _end(child: _Child, process: asyncio.subprocess.Process, settings: Settings, log: Log) -> None:
@@ -139,22 +181,22 @@ async def _sleep(stop: asyncio.Event, seconds: float) -> None:
 async def _start(
     child: _Child, settings: Settings, port: int, metrics_dir: Path
 ) -> tuple[asyncio.subprocess.Process, asyncio.StreamReader]:
-    child.problems = {"worker": "starting"}
+    child.problems, child.silent = {"worker": "starting"}, None
     environment = {name: value for name, value in os.environ.items() if not name.startswith(_SETTINGS_PREFIX)}
     read_end, write_end = os.pipe()
     report = os.fdopen(read_end, "rb", 0)
     try:
         with contextlib.ExitStack() as stack:
-            part, descriptors = f"delivery:{write_end}", [write_end]
+            part, descriptors = f"{child.name}:{write_end}", [write_end]
             if child.index is not None:
                 listener = stack.enter_context(listening(settings.server.host, port))
-                part = f"{child.index}:{write_end}:{listener.fileno()}"
+                part += f":{listener.fileno()}"
                 descriptors.append(listener.fileno())
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "gateway", "serve", "--worker", part),
                 pass_fds=descriptors,
                 stdin=asyncio.subprocess.PIPE,
-                env={**environment, _MULTIPROCESS: str(metrics_dir)},
+                env={**environment, MULTIPROCESS: str(metrics_dir)},
                 # A Ctrl-C on the terminal goes to the supervisor alone, which then ends its processes in order.
                 start_new_session=True,
             )
@@ -173,7 +215,7 @@ async def _start(
 
 async def _listen(child: _Child, reader: asyncio.StreamReader) -> None:
     while line := await reader.readline():
-        child.problems = orjson.loads(line)
+        child.heard(orjson.loads(line))
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 
@@ -17,9 +18,11 @@ from tests.processes import ROOT
 WORKER = """
 import sys
 from gateway.events.outcome import Outcome, Reason
-from gateway.telemetry.metrics import Metrics
+from gateway.telemetry.metrics import Metrics, count_as
+_, name, count, directory = sys.argv
+count_as(name, directory)
 metrics = Metrics()
-for _ in range(int(sys.argv[1])):
+for _ in range(int(count)):
     metrics.event(Outcome.ACCEPTED, Reason.OK)
 metrics.spool_pending.set(5)
 print("counted", flush=True)
@@ -96,28 +99,44 @@ def test_two_gateways_in_one_process_count_apart():
     assert (1, 0) == (series(first.exposition())[name], series(second.exposition())[name])
 
 
-async def test_the_sum_over_workers_keeps_the_counts_of_one_that_was_killed(tmp_path):
-    """Its events happened; what it had waiting is no longer its own, so its gauges leave the sum."""
-    workers = []
-    for count in (3, 4):
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", WORKER, str(count),
-            env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)},
-            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
-        workers.append(process)
+@contextlib.asynccontextmanager
+async def running_worker(name, count, directory):
+    """Run a worker that has counted so many events, and kill it."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, name, str(count), str(directory),
+        env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(directory), "PYTHONPATH": str(ROOT)},
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+    )  # fmt: skip
     try:
-        for process in workers:
-            assert b"counted\n" == await process.stdout.readline()
-        both = series(merged_exposition(str(tmp_path)))
-        assert (7, 10) == (both[ACCEPTED], both[PENDING])
-        workers[0].kill()
-        await workers[0].wait()
-        mark_process_dead(workers[0].pid, str(tmp_path))
+        assert b"counted\n" == await process.stdout.readline()
+        yield
+    finally:
+        process.kill()
+        await process.communicate()
+
+
+async def test_the_sum_over_workers_keeps_the_counts_of_one_that_was_killed(tmp_path):
+    """Its events happened; what it had waiting is no longer its own, so its gauges leave the sum; who takes its place counts on."""
+    async with running_worker("1", 4, tmp_path):
+        async with running_worker("0", 3, tmp_path):
+            both = series(merged_exposition(str(tmp_path)))
+            assert (7, 10) == (both[ACCEPTED], both[PENDING])
+        mark_process_dead("0", str(tmp_path))
         left = series(merged_exposition(str(tmp_path)))
         assert (7, 5) == (left[ACCEPTED], left[PENDING])
-    finally:
-        for process in workers:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
+        files = set(tmp_path.glob("counter_*"))
+        async with running_worker("0", 2, tmp_path):
+            again = series(merged_exposition(str(tmp_path)))
+            assert (9, 10) == (again[ACCEPTED], again[PENDING])
+        assert files == set(tmp_path.glob("counter_*"))
+
+
+async def test_the_numbers_of_a_worker_never_need_more_of_a_disk_than_they_had_at_the_start(tmp_path):
+    """Their files are mapped into memory, all of their space is there before they are: a full disk would end the worker."""
+    async with running_worker("0", 1, tmp_path):
+        files = {path.name: path.stat() for path in tmp_path.iterdir()}
+    assert {"counter_0.db", "gauge_livesum_0.db", "histogram_0.db"} < set(files)
+    for name, found in files.items():
+        assert found.st_blocks * 512 >= found.st_size == 1 << 16, name
+        used = int.from_bytes((tmp_path / name).read_bytes()[:4], "little")
+        assert 0 < used < found.st_size // 2, name
