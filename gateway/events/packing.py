@@ -33,8 +33,15 @@ def pack(record: Record, appended_ns: int) -> bytes:
 
 
 def appended_ns(payload: bytes) -> int:
-    """Give when a payload was appended, in nanoseconds of Unix time; 0 for one that does not say, such as an older version's."""
+    """Give when a payload was appended, in nanoseconds of Unix time. An older version's does not say: it counts from its acceptance; what is no record, from 0."""
     # In the text of an older version's last field this byte is followed by one from 0x80 to 0xBF, and no moment is.
     if len(payload) < _SIZE or payload[-_SIZE] != _UINT64 or payload[1 - _SIZE] >= _LATEST:
-        return 0
+        return _accepted_ns(payload)
     return int.from_bytes(payload[1 - _SIZE :], "big")
+
+
+def _accepted_ns(payload: bytes) -> int:
+    try:
+        return unpack(payload).accepted_ms * 1_000_000
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return 0

@@ -30,13 +30,13 @@ def test_a_record_that_is_appended_again_gets_the_new_moment(record, first, seco
     assert second == appended_ns(pack(unpack(pack(record, first)), second))
 
 
-def test_a_payload_of_an_older_version_is_read_and_says_no_moment():
-    """A spool that an older version has filled is delivered."""
+def test_a_payload_of_an_older_version_is_read_and_counts_from_its_acceptance():
+    """Spools that several workers of an older version have filled are delivered, in the order of acceptance; what is no record, first of all."""
     older = ("e1", "1", "2", "3", 1_790_000_000_000, "request_id=e1", b"{}", "203.0.113.7", "Firefox")
     payload = msgspec.msgpack.encode(older)
     assert Record(*older) == unpack(payload)
-    assert 0 == appended_ns(payload)
-    assert 0 == appended_ns(b"")
+    assert 1_790_000_000_000_000_000 == appended_ns(payload)
+    assert [0, 0] == [appended_ns(each) for each in (b"", b"\xff" * 20)]
 
 
 @given(st.text(st.characters(codec="utf-8"), min_size=8, max_size=40))
@@ -54,4 +54,4 @@ def test_no_text_of_an_older_version_passes_for_a_moment(text):
             "203.0.113.7",
             text + "ππππ" + "x" * cut,
         )
-        assert 0 == appended_ns(msgspec.msgpack.encode(older))
+        assert 1_790_000_000_000_000_000 == appended_ns(msgspec.msgpack.encode(older))
