@@ -151,11 +151,12 @@ async def running_gateway(
             desk=desk,
         )
         stack.push_async_callback(lambda: _drained(ingest, deadline))
+        releases = ReleaseDesk(pipeline.releases, ledger, spools[0], quarantine, journal)
         if worker == 0:
-            start_releases(
-                ReleaseDesk(pipeline.releases, ledger, spools[0], quarantine, journal), deadline, stack
-            )
+            start_releases(releases, deadline, stack)
         public_url = await _start_public(settings, ingest, listener, stack)
+        # While clients still get their answers the batch under way has its time to end.
+        stack.callback(releases.hurry)
         running = Running(public_url, "", ledger, quarantine, spools)
         if with_admin:
             running.admin_url = await _start_admin(settings, running, metrics, stack)

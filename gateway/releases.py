@@ -70,9 +70,13 @@ class ReleaseDesk:
         """Begin to look for orders."""
         self._task = asyncio.get_running_loop().create_task(self._run())
 
+    def hurry(self) -> None:
+        """Begin no further batch."""
+        self._stopping.set()
+
     async def stop(self, seconds: float) -> None:
         """Finish the batch that is under way, within so many seconds; what is ordered beyond it waits for the next start."""
-        self._stopping.set()
+        self.hurry()
         if self._task is not None:
             await asyncio.wait([self._task], timeout=seconds)
             self._task.cancel()
