@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import signal
 import sys
 from pathlib import Path  # noqa: TC003 -- typer reads the annotations when it runs
 from typing import TYPE_CHECKING, Annotated
@@ -119,6 +120,8 @@ def serve(
 
     Listens on `[server]` for the site and on `[admin]` for you: `/healthz`, `/readyz`, `/metrics`. Logs to standard error.
     """
+    # Until there is a loop to hear it: nothing has begun that would have to end. The first process of a container would not even die of it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from gateway import server  # noqa: PLC0415 -- the parts take half a second to import; `--help` need not wait
 
     if worker:

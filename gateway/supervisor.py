@@ -2,8 +2,8 @@
 
 Each worker has its own spool partition, and one process delivers what is in all of them. A process that dies is started again, with the
 settings that the supervisor has read: what happens to the file meanwhile changes nothing. While the delivering process is away events
-are taken all the same, so readiness speaks of workers alone. Each process says every second that it is there: one that hangs (stopped, in a
-system call that does not come back) is missed by readiness after 10 seconds, and killed and started again after 30, for the kernel goes on
+are taken all the same, so readiness only warns of that (`gateway.web.admin`). Each process says every second that it is there: one that hangs (stopped, in a
+system call that does not come back) is missed there after 10 seconds, and killed and started again after 30, for the kernel goes on
 giving it connections, and the others' events wait for what it holds. A process whose supervisor is gone ends by itself.
 """
 
@@ -72,6 +72,10 @@ class _Child:
             self.problems = {"worker": "does not answer"}
         return self.silent >= _HUNG_TICKS
 
+    def label(self, part: str) -> str:
+        """Give the name, among those of all processes, of a part of this one that has a problem."""
+        return self.name if self.index is None else f"worker {self.index}: {part}"
+
     def event(self, what: str) -> str:
         """Give the name of the log line that says what became of the process."""
         return f"{self.kind}_{what}"
@@ -85,10 +89,10 @@ async def supervise(settings: Settings, stop: asyncio.Event) -> None:
     metrics_dir.mkdir(mode=0o700)
     workers = [_Child(index) for index in range(settings.server.workers)]
 
+    children = [_Child(None), *workers]
+
     def problems() -> dict[str, str]:
-        return {
-            f"worker {each.index}: {part}": what for each in workers for part, what in each.problems.items()
-        }
+        return {each.label(part): what for each in children for part, what in each.problems.items()}
 
     runner = web.AppRunner(
         build_admin(problems, lambda: merged_exposition(str(metrics_dir))), access_log=None
@@ -101,7 +105,6 @@ async def supervise(settings: Settings, stop: asyncio.Event) -> None:
             log.logger.info(
                 "supervising", workers=len(workers), listen=f"http://{settings.server.host}:{port}"
             )
-            children = [_Child(None), *workers]
             await _all([_keep(each, settings, port, metrics_dir, log, stop) for each in children])
     finally:
         await runner.cleanup()

@@ -9,11 +9,14 @@ import signal
 import sys
 
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
 from gateway.server import _report
 from gateway.settings import Logging
 from gateway.supervisor import _Child, _watch
 from gateway.telemetry.logging import open_log
+from gateway.web.admin import build_admin
+from tests.processes import ROOT, Gateway
 
 TICK_SECONDS = 0.01
 
@@ -109,3 +112,28 @@ async def test_a_supervisor_that_stands_still_holds_nobody_up(pipe):
     async with asyncio.timeout(30):
         await _report(problems, writer.fileno(), stop, os.getppid())
     assert 3 == looked
+
+
+@pytest.mark.parametrize(
+    ("index", "status", "where", "part"),
+    [(None, 200, "warnings", "delivery"), (1, 503, "problems", "worker 1: worker")],
+)
+async def test_readiness_says_which_process_is_away(index, status, where, part):
+    """Without the delivering process events are taken all the same: that is a warning."""
+    child = _Child(index)
+    app = build_admin(lambda: {child.label(each): what for each, what in child.problems.items()}, lambda: b"")
+    async with TestClient(TestServer(app)) as client:
+        answer = await client.get("/readyz")
+        assert (status, {part: "starting"}) == (answer.status, (await answer.json())[where])
+        child.heard({})
+        assert 200 == (await client.get("/readyz")).status
+
+
+async def test_a_gateway_that_is_told_to_stop_before_it_has_begun_ends_with_0(tmp_path):
+    """As it does later; the first process of a container would not even die of the signal."""
+    gateway = Gateway(tmp_path, "http://127.0.0.1:1")
+    program = "import os, time; from gateway import cli, server; server.serve = lambda _: (os.kill(os.getpid(), 15), time.sleep(30)); cli.main()"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", program, "serve", "--config", str(gateway.config), cwd=ROOT
+    )
+    assert 0 == await asyncio.wait_for(process.wait(), 60)
