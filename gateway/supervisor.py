@@ -3,7 +3,7 @@
 Each worker has its own spool partition, and one process delivers what is in all of them. A process that dies is started again, with the
 settings that the supervisor has read: what happens to the file meanwhile changes nothing. While the delivering process is away events
 are taken all the same, so readiness only warns of that (`gateway.web.admin`). Each process says every second that it is there: one that hangs (stopped, in a
-system call that does not come back) is missed there after 10 seconds, and killed and started again after 30, for the kernel goes on
+system call that does not come back) is missed there after 10 seconds, and killed and started again after 20, for the kernel goes on
 giving it connections, and the others' events wait for what it holds. A process whose supervisor is gone ends by itself.
 """
 
@@ -43,7 +43,8 @@ _GRACE_SECONDS = 2.0
 _TICK_SECONDS = 1.0
 # Counted in ticks of the supervisor: one that was stopped itself has heard nobody, and that is nobody's fault.
 _SILENT_TICKS = 10
-_HUNG_TICKS = 30
+# Another one is in its place before the merge of the partitions has no patience left: so order holds.
+_HUNG_TICKS = 20
 _SETTINGS_PREFIX = "TRACKING_GATEWAY_"
 
 

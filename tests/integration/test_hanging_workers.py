@@ -60,11 +60,11 @@ async def test_a_process_that_is_there_again_is_left_alone():
     assert not any(child.missed() for _ in range(1_000))
     assert {"worker": "starting"} == child.problems
     child.heard({})
-    assert not any(child.missed() for _ in range(29))
+    assert not any(child.missed() for _ in range(19))
     assert {"worker": "does not answer"} == child.problems
     child.heard({"spool": "full"})
     assert {"spool": "full"} == child.problems
-    assert [False] * 29 + [True] == [child.missed() for _ in range(30)]
+    assert [False] * 19 + [True] == [child.missed() for _ in range(20)]
 
 
 @pytest.fixture
