@@ -35,6 +35,8 @@ _BODY_ENVELOPE = frozenset({"portal_id", "prop_id", "request_id", "is_s2s"})
 # Parameters that name nobody.
 _HARMLESS = frozenset({"is_s2s", "is_server", "is_debug", "delivery_src"})
 _LONGEST_PHONE = 15
+_LONGEST_WRITTEN_PHONE = 30
+_WITHOUT_MARKS = str.maketrans("", "", "._~-")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 
 
@@ -230,10 +232,17 @@ def request_id_of(own: str, event_id: str, index: int) -> str:
     """
     if not own:
         return event_id
-    if not _PLAIN_ID.match(own) or (own.isdigit() and len(own) <= _LONGEST_PHONE):
+    if not _PLAIN_ID.match(own) or _may_be_phone(own):
         # It may be anything, an address or a phone number too: its hash is as stable, and opaque.
         own = digest(own, "md5")
     return own if index == 0 else f"{own}.{index}"
+
+
+def _may_be_phone(id_: str) -> bool:
+    if len(id_) > _LONGEST_WRITTEN_PHONE:
+        return False
+    digits = id_.translate(_WITHOUT_MARKS)
+    return digits.isdigit() and len(digits) <= _LONGEST_PHONE
 
 
 def query_parts(
