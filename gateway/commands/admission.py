@@ -26,6 +26,8 @@ _PHONE = re.compile(r"(?<![\w.-])(?:\+|00|0)[1-9](?:[\s().-]{0,3}\d){7,13}(?![\w
 # Ten digits or more with such marks between them: a phone's where they are one with its country in front, as in `84 912…`.
 _DIGITS = re.compile(r"(?<![\w.-])[1-9](?:[\s().-]{0,3}\d){9,14}(?![\w-])")
 
+_MOST_ENCODINGS = 4
+
 
 class Admission:
     """The rules, compiled once from the settings; `any_portal` takes rows of unknown portals as well."""
@@ -58,7 +60,7 @@ class Admission:
 
     def is_raw(self, id_: str) -> bool:
         """Tell whether an id is a raw e-mail address or phone number."""
-        return self._identities.opaque_uid(id_) != id_
+        return self._identities.is_raw(id_)
 
     def shown(self, id_: str) -> str:
         """Give an id as it may be written down: a raw address only as the word `raw`."""
@@ -67,7 +69,9 @@ class Admission:
 
 def holds_address(text: str) -> bool:
     """Tell whether a free text has an e-mail address or a phone number in it."""
-    plain = unicodedata.normalize("NFKC", unquote(text))
+    for _ in range(_MOST_ENCODINGS):
+        text = unquote(text)
+    plain = unicodedata.normalize("NFKC", text)
     return (
         "@" in plain
         or _PHONE.search(plain) is not None

@@ -3,7 +3,8 @@
 What always holds: only cookies of the allow-list (`collector.relay_cookies`) pass, in either direction, and never under a name of the
 gateway's own, because identity is the ledger's business. Of what the collector sets, name, value, lifetime and `HttpOnly` count; where
 it holds and how it travels are the gateway's own attributes, so no answer can set a cookie for another site or for plain HTTP.
-No byte of a value can end a line or begin another attribute.
+No byte of a value can end a line or begin another attribute. A value that is a raw e-mail address or phone number goes to no collector, and so is
+kept nowhere: the browser holds what any script of the site wrote into it.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING
 from gateway.events.cookies import values
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.events.cookies import Headers, UidCookie
 
@@ -26,20 +27,23 @@ _LONGEST = 4_096
 
 
 class CollectorCookies:
-    """Carries the cookies of these `names`; `own` are the gateway's, which it never touches."""
+    """Carries the cookies of these `names`; `own` are the gateway's, which it never touches; `is_raw` knows a raw address."""
 
-    def __init__(self, names: Sequence[str], own: UidCookie) -> None:
+    def __init__(self, names: Sequence[str], own: UidCookie, is_raw: Callable[[str], bool]) -> None:
+        self._is_raw = is_raw
         self._names = tuple(name for name in dict.fromkeys(names) if name and name not in own.names)
         self._own = own
 
     def outgoing(self, cookie_header: str) -> str:
-        """Give the `Cookie` header for the collector: of each name the first usable value. Empty when there is none."""
+        """Give the `Cookie` header for the collector: of each name the first usable value, unless it is a raw address. Empty when there is none."""
         found = ""
         if not cookie_header:
             return found
         for name in self._names:
             value = next(filter(_VALUE.match, values(cookie_header, name)), None)
-            if value is not None and len(found) + len(name) + len(value) + 3 <= _LONGEST:
+            if value is None or self._is_raw(value):
+                continue
+            if len(found) + len(name) + len(value) + 3 <= _LONGEST:
                 found = f"{found}; {name}={value}" if found else f"{name}={value}"
         return found
 

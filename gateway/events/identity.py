@@ -145,6 +145,10 @@ class Identities:
         raw = self._addresses.raw_identity(value)
         return self._cids.hash(raw) if raw is not None else value
 
+    def is_raw(self, value: str) -> bool:
+        """Tell whether an opaque text is a raw e-mail address or phone number."""
+        return self._addresses.raw_identity(value) is not None
+
     def is_placeholder(self, value: str) -> bool:
         """Tell whether an id is what pages send when they have none: `undefined`, `null`, the hash of nothing."""
         return value.strip().lower() in self._placeholders

@@ -57,7 +57,7 @@ class Pipeline:
         self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
         self._cookie_answers = CookieAnswers(self._cookie, self._uids.usable)
         is_relay, names = settings.collector.mode == "relay", settings.collector.relay_cookies
-        self.relay = RelayPolicy(names, self._cookie) if is_relay else None
+        self.relay = RelayPolicy(names, self._cookie, self._identities.is_raw) if is_relay else None
         self._conflicts = conflicts.Conflicts(keyring)
         self.resolve = self._conflicts.resolve
         self.releases = Releases(

@@ -30,7 +30,7 @@ from gateway.events.model import Reply
 from gateway.events.outcome import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from gateway.events.cookies import Headers, UidCookie
     from gateway.events.decisions import Decision, Prepared, Verdict
@@ -71,8 +71,8 @@ class Relayed(StrEnum):
 class RelayPolicy:
     """Decides what is asked of the collector on a client's behalf, and what the client hears of its answer."""
 
-    def __init__(self, cookie_names: Sequence[str], own: UidCookie) -> None:
-        self._cookies = CollectorCookies(cookie_names, own)
+    def __init__(self, cookie_names: Sequence[str], own: UidCookie, is_raw: Callable[[str], bool]) -> None:
+        self._cookies = CollectorCookies(cookie_names, own, is_raw)
 
     def outgoing(self, prepared: Prepared, pending: Pending) -> tuple[str, str]:
         """Give what stands before the request id in the collector's query string, and the cookies that go along."""

@@ -253,12 +253,15 @@ def test_a_servers_event_is_relayed_without_cookies():
         ("seg=á", ""),
         ("seg=1\r\nEvil: x", ""),
         ('seg="1"; seg=2', "seg=1"),
+        ("seg=lan@example.com; __Host-c=1", "__Host-c=1"),
+        ("seg=a%7Clan%2540example.com", ""),
+        ("seg=0912.345.678", ""),
         (f"seg={'x' * 5000}; __Host-c=1", "__Host-c=1"),
         ("", ""),
     ],
 )
 def test_only_listed_cookies_go_to_the_collector(header, expected):
-    """And never the gateway's own, even when somebody lists them."""
+    """And never the gateway's own, even when somebody lists them; none whose value is a raw address."""
     assert expected == decide(post(event(), cookie=header), pipeline=relaying())[1].verdicts[0].record.cookie
 
 
