@@ -16,7 +16,8 @@ _READ = _SHOWN + 400
 # A plus or a zero in front, then eight or more digits with the usual marks between them; longer runs are ids.
 _PHONE = re.compile(r"(?P<phone>(?<![\w.-])(?:\+|%2[Bb]|00|0)[1-9](?:[\s().-]{0,3}\d){7,13}(?![\w-]))")
 # `@` as it is, full-width or small (NFKC makes one of the three), or percent-encoded, even more than once.
-_AT = r"(?:[@\uff20\ufe6b]|%(?:25){0,3}40)"
+# A few blanks beside it are a person's, who hides an address from robots or slips on the key.
+_AT = r"\s{0,3}(?:[@\uff20\ufe6b]|%(?:25){0,3}40)\s{0,3}"
 _EMAIL = rf"(?P<email>[^\s@\"'<>,;:=&?/\\]{{1,64}}{_AT}[^\s@\"'<>,;:&?/\\]{{1,255}})"
 _EMAIL_OR_PHONE = re.compile(f"{_EMAIL}|{_PHONE.pattern}")
 

@@ -22,6 +22,7 @@ LIMIT = 200
         ("https://shop.example/?e=lan@example.com", "https://shop.example/?e=[email]"),
         ("lan%40example.com", "[email]"),
         ("lan%2540example.com", "[email]"),
+        ("lan @ example.com", "[email]"),
         ("lan\uff20example.com", "[email]"),
         ("lan@bücher.example", "[email]"),
         ("0912345678@zalo.example", "[email]"),
