@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from typing import TYPE_CHECKING, Any, NamedTuple, get_args, get_origin
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
 # Values of keys with such names are shown as dots: an error may end up in a ticket.
 _SECRET_WORDS = ("key", "keys", "secret", "secrets", "password", "token", "tokens")
+_USER_OF_URL = re.compile(r"//[^/?#\s]*@")
 
 
 class Problem(NamedTuple):
@@ -104,6 +106,7 @@ def _shown(key: str, value: Any) -> str:
     if any(name == word or name.endswith(f"_{word}") for word in _SECRET_WORDS):
         return "•••"
     text = repr(value) if not isinstance(value, bool) else str(value).lower()
+    text = _USER_OF_URL.sub("//•••@", text)
     return text if len(text) <= 80 else f"{text[:77]}…"
 
 

@@ -36,6 +36,9 @@ def http_url(value: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         msg = "write a full http:// or https:// URL, such as https://a.cdp.asia/event"
         raise ValueError(msg)
+    if "@" in parts.netloc:
+        msg = "leave out the user and password: a URL is shown and logged"
+        raise ValueError(msg)
     if parts.fragment:
         msg = "leave out the #fragment"
         raise ValueError(msg)

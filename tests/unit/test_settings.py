@@ -165,6 +165,13 @@ def test_secrets_are_not_shown(tmp_path, monkeypatch):
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_url_holds_no_password_and_the_error_does_not_show_it(tmp_path):
+    """The collector's URL stands in the log and in what `check` prints."""
+    found = problems(tmp_path, f"[collector]\nurl = 'https://me:s3cret@a.cdp.asia/event'\n{PROPERTY}")
+    assert "user and password" in found["collector.url"].hint
+    assert "'https://•••@a.cdp.asia/event'" == found["collector.url"].got
+
+
 @pytest.mark.parametrize("keys", ["['no-colon']", "['a:short']", "['A:0123456789abcdef']", "['a:0123456789abcdef', 'a:0123456789abcdeg']"])  # fmt: skip
 @pytest.mark.parametrize("where", ["cookies.keys", "identity.hash_keys"])
 def test_a_wrong_secret_is_told_without_the_secret(tmp_path, where, keys):
