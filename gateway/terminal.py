@@ -38,8 +38,15 @@ def fail(message: str, *, code: int = 1, as_json: bool = False) -> NoReturn:
     if as_json:
         print_json({"ok": False, "error": message})
     else:
-        sys.stderr.write(f"tracking-gateway: {message}\n")
+        sys.stderr.write(f"tracking-gateway: {plain(message)}\n")
     raise typer.Exit(code)
+
+
+def plain(text: str) -> str:
+    """Give a text as a terminal may have it: what is neither printable nor the end of a line is written as its code, so that nothing in it acts."""
+    if text.isprintable():
+        return text
+    return "".join(mark if mark.isprintable() or mark == "\n" else f"\\u{ord(mark):04x}" for mark in text)
 
 
 def print_json(value: Any) -> None:
@@ -91,7 +98,7 @@ def print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:
         for name in rows[0]:
             table.add_column(name, overflow="fold")
         for row in rows:
-            table.add_row(*(escape(str(value)) for value in row.values()))
+            table.add_row(*(escape(plain(str(value))) for value in row.values()))
         console.print(table)
 
 
@@ -101,11 +108,11 @@ def print_cards(title: str, cards: Sequence[dict[str, Any]]) -> None:
     console.print(f"[bold]{escape(title)}[/bold]")
     for card in cards:
         (_, heading), *rest = card.items()
-        console.print(f"\n[cyan]{escape(str(heading))}[/cyan]")
+        console.print(f"\n[cyan]{escape(plain(str(heading)))}[/cyan]")
         grid = Table.grid(padding=(0, 2))
         for name, value in rest:
             if value not in (None, ""):
-                grid.add_row(f"  [dim]{escape(name)}[/dim]", escape(str(value)))
+                grid.add_row(f"  [dim]{escape(name)}[/dim]", escape(plain(str(value))))
         console.print(grid)
 
 

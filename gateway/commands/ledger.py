@@ -25,7 +25,7 @@ from gateway.commands.options import (
     store,
 )
 from gateway.ledger.transfer import moment
-from gateway.terminal import explained, fail, print_json, print_rows
+from gateway.terminal import explained, fail, plain, print_json, print_rows
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,7 +68,7 @@ def show(
         print_rows(_title([*as_uid, *as_cid]), rows)
     if not rows:
         if not json:
-            Console(stderr=True).print(f"{escape(id_)} is neither a bound UID nor a CID in {path}")
+            Console(stderr=True).print(f"{escape(plain(id_))} is neither a bound UID nor a CID in {path}")
         raise typer.Exit(1)
 
 

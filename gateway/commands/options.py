@@ -5,6 +5,7 @@ The stores are those of `data_dir`; a command works beside a running gateway, or
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 DEFAULT_CONFIG = Path("config/gateway.toml")
 _CACHE_ENTRIES = 1_000
+_AGO = re.compile(r"(\d{1,6})(s|m|h|d|w)\Z", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 
 ConfigOption = Annotated[
     Path,
@@ -67,6 +70,12 @@ def opened(path: Path, *, read_only: bool = True) -> Ledger:
 def now_ms() -> int:
     """Give the time: Unix milliseconds."""
     return time.time_ns() // 1_000_000
+
+
+def seconds_ago(text: str) -> int | None:
+    """Give how many seconds a text such as `30m`, `2h` or `3d` means; `None` when it is not of this kind."""
+    found = _AGO.match(text.strip())
+    return None if found is None else int(found[1]) * _SECONDS[found[2]]
 
 
 def counted(number: int, one: str, many: str = "") -> str:

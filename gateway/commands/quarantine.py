@@ -26,7 +26,8 @@ from gateway.commands.quarantine_release import release
 from gateway.commands.quarantine_rows import row, shown
 from gateway.events.remedies import remedy
 from gateway.ledger.transfer import moment
-from gateway.terminal import explained, fail, print_cards, print_json
+from gateway.telemetry.redaction import redact
+from gateway.terminal import explained, fail, plain, print_cards, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,7 +103,7 @@ def show(
         is_ordered = held.is_ordered(event_id)
     if not entries:
         fail(
-            f"{event_id} is not in the quarantine: it was released, discarded or erased, or never held; the log says which",
+            f"{redact(event_id)} is not in the quarantine: it was released, discarded or erased, or never held; the log says which",
             as_json=json,
         )
     [entry] = entries
@@ -135,7 +136,7 @@ def show(
     text = (
         orjson.dumps(event, option=orjson.OPT_INDENT_2).decode() if event is not None else "(can't be read)"
     )
-    Console().print(f"\n{escape(text)}", highlight=False, soft_wrap=True)
+    Console().print(f"\n{escape(plain(text))}", highlight=False, soft_wrap=True)
 
 
 quarantine_app.command("release")(release)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gateway.commands.options import now_ms
+from gateway.commands.options import now_ms, seconds_ago
 from gateway.events.remedies import kept_reasons
+from gateway.telemetry.redaction import redact
 from gateway.terminal import fail
 
 if TYPE_CHECKING:
@@ -30,8 +30,6 @@ AllOption = Annotated[
 ]
 YesOption = Annotated[bool, typer.Option("--yes", help="Don't ask. Needed where there is no terminal.")]
 
-_AGO = re.compile(r"(\d{1,6})(s|m|h|d|w)\Z")
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -105,18 +103,18 @@ def summed(counts: dict[str, int]) -> str:
 
 
 def missing(held: QuarantineStore, which: Which) -> list[str]:
-    """Give those of the event ids that were named and are not kept."""
+    """Give those of the event ids that were named and are not kept, as they may be printed."""
     from gateway.quarantine.contract import Which  # noqa: PLC0415 -- see above
 
-    return [each for each in which.event_ids if not held.count(Which(event_ids=(each,)))]
+    return [redact(each) for each in which.event_ids if not held.count(Which(event_ids=(each,)))]
 
 
 def _moment(option: str, text: str, now: int, *, as_json: bool) -> int | None:
     """Give a time as Unix milliseconds, `None` for none."""
     if not text:
         return None
-    if ago := _AGO.match(text.strip()):
-        return now - int(ago[1]) * _SECONDS[ago[2]] * 1000
+    if (seconds := seconds_ago(text)) is not None:
+        return now - seconds * 1000
     try:
         at = datetime.fromisoformat(text.strip())
     except ValueError:

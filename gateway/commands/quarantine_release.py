@@ -69,6 +69,7 @@ def release(  # noqa: PLR0913 -- each is an option
         Way,
         typer.Option(
             "--as",
+            metavar="WAY",
             help="policy: as it is, under the settings of now. new_uid: under a UID of the customer's own, where the UID is another's. "
             "strip: as nobody's. accept_alias: although its address is known as another customer's.",
         ),

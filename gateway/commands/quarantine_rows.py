@@ -62,8 +62,13 @@ def line(entry: QuarantineEntry, format_: str) -> bytes:
     event = values["event"]
     values["event"] = orjson.dumps(event).decode() if event is not None else ""
     text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerow([values[name] for name in COLUMNS])
+    csv.writer(text, lineterminator="\n").writerow([_as_text(values[name]) for name in COLUMNS])
     return text.getvalue().encode()
+
+
+def _as_text(value: str | None) -> str:
+    """Give a cell that no spreadsheet takes for a formula (OWASP, CSV Injection): what stands in it came from the internet."""
+    return f"'{value}" if value and value[0] in "=+-@\t\r" else value or ""
 
 
 def header(format_: str) -> bytes:

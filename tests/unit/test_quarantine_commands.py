@@ -226,6 +226,39 @@ def test_an_export_has_the_events_as_they_are_held(full, tmp_path):
     assert 2 == full.run("export", "--format", "xml").exit_code
 
 
+def test_a_spreadsheet_finds_no_formula_in_an_export(desk):
+    """What stands in the cells came from the internet; JSONL has it as it is."""
+    desk.put(held(1, uid="=1+1", claimed_cid='=HYPERLINK("http://x.example")', bound_cid="+a"))
+    [row] = csv.DictReader(io.StringIO(desk.run("export", "--format", "csv").stdout))
+    assert ("'=1+1", '\'=HYPERLINK("http://x.example")', "'+a") == (
+        row["uid"],
+        row["claimed_cid"],
+        row["bound_cid"],
+    )
+    assert "=1+1" == orjson.loads(desk.run("export").stdout)["uid"]
+
+
+def test_nothing_in_an_event_acts_on_the_terminal(desk):
+    """Control characters of either kind, and those that turn the direction of writing, appear as their codes."""
+    desk.put(held(1, uid="a\x1b[2J", body='{"ec":"user","ea":"a\\u001b[2J\x9b31m\u202e[bold]Lân"}'.encode()))
+    shown = desk.run("show", "0190-0001").stdout + desk.run("list").stdout
+    assert shown.replace("\n", "").isprintable()
+    assert "\\u009b31m\\u202e[bold]Lân" in shown
+
+
+def test_an_address_that_is_taken_for_an_event_id_is_not_printed(full):
+    """What a command says may be kept in a log."""
+    for command in (
+        ("show",),
+        ("release", "0190-0001", "--yes"),
+        ("discard", "0190-0002", "--yes", "--why", "t-1"),
+    ):
+        end = full.run(*command, "Lan@Example.com")
+        assert 1 == end.exit_code
+        assert "[email]" in end.output
+        assert "Lan@" not in end.output
+
+
 def test_a_long_export_and_a_long_order_take_all_pages(desk):
     """More than one page of events."""
     desk.put(*[held(number, ago_hours=1 + number // 7) for number in range(1_203)])
@@ -261,7 +294,8 @@ def test_a_payload_that_was_no_event_can_be_discarded(desk):
 
 
 @pytest.mark.parametrize(
-    "why", ["asked by lan@example.com", "phone 0912 345 678", "", "two\nlines", "x" * 201]
+    "why",
+    ["asked by lan@example.com", "lan%2540example.com", "phone 0912 345 678", "", "two\nlines", "x" * 201],
 )
 def test_a_reason_that_must_not_stay_is_refused(full, why):
     """No address for ever in the audit log, and one line."""
