@@ -73,7 +73,7 @@ def _run(*, as_json: bool) -> int:
         code = int(app(standalone_mode=False) or 0)
     except typer.TyperException as error:
         # A wrong argument may be an address, and what a command says may be kept in a log.
-        message = redact(error.format_message())
+        message = redact(error.format_message().replace("Value error, ", ""))
         if as_json:
             print_json({"ok": False, "error": message})
         else:
@@ -124,6 +124,8 @@ def serve(
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     from gateway import server  # noqa: PLC0415 -- the parts take half a second to import; `--help` need not wait
 
+    # For all that the gateway writes, its log and its processes' metrics too: nobody else writes them, and at most the group reads.
+    os.umask(os.umask(0o027) | 0o027)
     if worker:
         part, *descriptors = worker.split(":")
         given = settings.Settings(**orjson.loads(sys.stdin.buffer.read()))

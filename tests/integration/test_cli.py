@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import os
 import re
 
 import aiohttp
 import pytest
+from typer.testing import CliRunner
 
 from gateway import __version__
+from gateway.cli import app
 from tests.builders import PORTAL_ID, PROP_ID, event
 from tests.command_line import both, run
 from tests.processes import Gateway, running_collector, running_gateway_process
@@ -46,6 +49,23 @@ async def used(tmp_path):
             async with session.post(gateway.collect_url(), json=body) as response:
                 assert response.status == 200
         yield gateway
+
+
+def test_nobody_else_writes_what_the_gateway_writes(config, monkeypatch):
+    """Its log and its processes' metrics too, whatever the umask that it was started with."""
+    seen = []
+
+    def look(_):
+        seen.append(os.umask(0o077))
+
+    monkeypatch.setattr("gateway.server.serve", look)
+    for given, expected in ((0, 0o027), (0o077, 0o077)):
+        before = os.umask(given)
+        try:
+            assert 0 == CliRunner().invoke(app, ["serve", "--config", str(config)]).exit_code
+        finally:
+            os.umask(before)
+        assert expected == seen.pop()
 
 
 async def test_check_says_that_settings_can_be_used_and_what_they_are(config):
