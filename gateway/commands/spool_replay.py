@@ -16,6 +16,7 @@ from gateway.commands.options import (
     counted,
     load,
     now_ms,
+    seconds_ago,
     store,
 )
 from gateway.settings_types import http_url
@@ -53,10 +54,14 @@ def replay(  # noqa: PLR0913 -- each is an option
     since: Annotated[
         str,
         typer.Option(
-            help="Events delivered from this moment on, such as 2026-11-30T14:00Z. UTC, unless it says another zone."
+            metavar="TIME",
+            help="Delivered at this time or later, such as 2026-11-30T14:00Z (UTC, unless it says another zone), or so long ago: 30m, 2h, 3d.",
         ),
     ],
-    until: Annotated[str, typer.Option(help="Events delivered before this moment.", show_default="now")] = "",
+    until: Annotated[
+        str,
+        typer.Option(metavar="TIME", help="Delivered before this time; written alike.", show_default="now"),
+    ] = "",
     prop_id: Annotated[str, typer.Option("--property", "--prop-id", help="Only this property.")] = "",
     portal_id: Annotated[str, typer.Option(help="Only this portal.")] = "",
     uid: Annotated[str, typer.Option(help="Only this UID.")] = "",
@@ -161,11 +166,13 @@ def _order(
 def _moment(option: str, text: str, *, as_json: bool) -> int:
     from gateway.archive.lines import milliseconds  # noqa: PLC0415 -- see `replay`
 
+    if (seconds := seconds_ago(text)) is not None:
+        return now_ms() - seconds * 1000
     try:
         return milliseconds(text.strip())
     except (ValueError, OverflowError):
         fail(
-            f"{option}: write a moment such as 2026-11-30T14:00Z, 2026-11-30T21:00+07:00 or 2026-11-30",
+            f"{option}: write a moment such as 2026-11-30T14:00Z, 2026-11-30T21:00+07:00 or 2026-11-30, or how long ago, such as 2h or 3d",
             code=2,
             as_json=as_json,
         )

@@ -170,6 +170,7 @@ def config(tmp_path):
     ("arguments", "code", "said"),
     [
         (("--since", "yesterday"), 2, "--since: write a moment such as"),
+        (("--since", "2h", "--until", "3h"), 2, "--until: write a moment after --since"),
         (("--since", "2026-11-30", "--until", "2026-11-29"), 2, "--until: write a moment after --since"),
         (("--since", "2026-11-30", "--to", "collector"), 2, "--to: write a full http:// or https:// URL"),
         (("--since", "2026-11-30"), 1, "when archive.days says for how many days"),
