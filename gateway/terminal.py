@@ -104,7 +104,7 @@ def print_rows(title: str, rows: Sequence[dict[str, Any]]) -> None:
 
 def print_cards(title: str, cards: Sequence[dict[str, Any]]) -> None:
     """Print a few lines each, for what is too wide for a table: the first value is the heading."""
-    console = Console(width=None if sys.stdout.isatty() else 240)
+    console = Console(width=None if sys.stdout.isatty() else 240, highlight=False)
     console.print(f"[bold]{escape(title)}[/bold]")
     for card in cards:
         (_, heading), *rest = card.items()

@@ -36,7 +36,12 @@ class Bar:
         self._next_step = 0.0
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        try:
+            self._progress.start()
+        except BaseException:
+            # Somebody interrupts: the cursor must not stay hidden.
+            self._progress.stop()
+            raise
         return self
 
     def __exit__(

@@ -80,8 +80,13 @@ def export(  # noqa: PLR0913 -- each is an option
                     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 return
             with open_private(output) as file:
-                count = _write(held, which, file, chosen, bar.at)
-                os.fsync(file.fileno())
+                try:
+                    count = _write(held, which, file, chosen, bar.at)
+                    os.fsync(file.fileno())
+                except BaseException:
+                    # Half an export would be taken for a whole one.
+                    output.unlink(missing_ok=True)
+                    raise
     if json:
         print_json({"ok": True, "output": str(output), "format": chosen, "events": count})
     else:

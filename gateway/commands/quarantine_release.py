@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
@@ -37,6 +38,7 @@ from gateway.events.remedies import remedy
 from gateway.terminal import asked, explained, fail, print_json
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from gateway.quarantine.contract import Progress, QuarantineStore, Which
@@ -106,11 +108,24 @@ def release(  # noqa: PLR0913 -- each is an option
     if not counts:
         fail("there is nothing to release: the quarantine has no such event", as_json=json)
     _ask(counts, way, is_sure=yes, as_json=json)
-    with explained(as_json=json):
+    with _lasting_orders(as_json=json), explained(as_json=json):
         run = asyncio.run(_order(path, which, way, sum(counts.values()), as_json=json))
         waits = None if no_wait else _wait(path, held, run, as_json=json)
         done = held.progress(run.number)
     _tell(run, done, unknown, waits, as_json=json)
+
+
+@contextlib.contextmanager
+def _lasting_orders(*, as_json: bool) -> Iterator[None]:
+    """Say to whoever interrupts that the orders stay; the rest is said where every interruption is."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if not as_json:
+            sys.stderr.write(
+                "tracking-gateway: what was ordered till now is carried out all the same; `quarantine discard` takes an order back with its event\n"
+            )
+        raise
 
 
 def _ask(counts: dict[str, int], way: Way, *, is_sure: bool, as_json: bool) -> None:
@@ -205,9 +220,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
             f"  To release: {each['release']}.",
         ]
     if document["ordered_before"]:
-        lines.append(
-            f"Ordered before, by somebody else: {counted(document['ordered_before'], 'event')}: left to that order."
-        )
+        lines.append(f"Ordered before: {counted(document['ordered_before'], 'event')}: left to that order.")
     if document["gone"]:
         lines.append(f"Erased or discarded meanwhile: {counted(document['gone'], 'event')}.")
     if document["unknown"]:

@@ -179,7 +179,7 @@ def test_a_release_without_a_gateway_is_ordered_and_says_when_it_will_be_done(fu
     assert (1, 1, ["nope"], "") == (more["ordered"], more["ordered_before"], more["unknown"], more["note"])
     text = full.run("release", "--all", "--yes")
     assert "Ordered, not done yet: 1 event." in text.stdout
-    assert "Ordered before, by somebody else: 3 events" in text.stdout
+    assert "Ordered before: 3 events" in text.stdout
     nothing = full.json("release", "--uid", "nobody", "--yes", code=1)
     assert "nothing to release" in nothing["error"]
 
@@ -224,6 +224,31 @@ def test_an_export_has_the_events_as_they_are_held(full, tmp_path):
     assert "exists: name another file" in full.json("export", "--output", file, code=2)["error"]
     assert "--output" in full.json("export", code=2)["error"]
     assert 2 == full.run("export", "--format", "xml").exit_code
+
+
+@pytest.mark.parametrize(("error", "code"), [(KeyboardInterrupt(), 130), (OSError(28, "No space left"), 1)])
+def test_an_export_that_was_cut_short_leaves_no_file(full, tmp_path, monkeypatch, error, code):
+    """Half of one would be taken for a whole one, and stand in the way of the next."""
+
+    def line(*_):
+        raise error
+
+    monkeypatch.setattr("gateway.commands.quarantine_rows.line", line)
+    assert code == full.run("export", "--output", tmp_path / "held.jsonl").exit_code
+    assert not (tmp_path / "held.jsonl").exists()
+
+
+def test_who_interrupts_a_release_is_told_that_the_orders_stay(full, monkeypatch):
+    """They are the gateway's by then."""
+
+    def look(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gateway.commands.neighbour.Neighbour.is_there", look)
+    end = full.run("release", "--all", "--yes")
+    assert (130, "") == (end.exit_code, end.stdout)
+    assert "carried out all the same" in end.stderr
+    assert 4 == full.json("release", "--all", "--yes", "--no-wait")["ordered_before"]
 
 
 def test_a_spreadsheet_finds_no_formula_in_an_export(desk):
