@@ -1,4 +1,4 @@
-"""The command line: `tracking-gateway serve | demo | check | snippet | doctor | ledger | quarantine`.
+"""The command line: `tracking-gateway serve | demo | check | snippet | doctor | ledger | quarantine | spool`.
 
 Exit codes: 0 done, 1 the world is in the way (a port, a disk, a ledger) or somebody said no, 2 a setting or an argument is wrong, 130
 interrupted. With `--json`, standard output is one JSON document, whatever becomes of the command.
