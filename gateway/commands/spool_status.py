@@ -88,7 +88,7 @@ def _row(partition: dict[str, Any]) -> dict[str, Any]:
         "partition": partition["partition"],
         "waiting": f"{partition['pending']:,}",
         "oldest accepted at": partition["oldest_accepted_at"] or "-",
-        "of segments": _size(partition["pending_bytes"]),
+        "their size": _size(partition["pending_bytes"]),
         "on disk": _size(partition["file_bytes"]),
         **({"unreadable files": partition["unreadable_files"]} if partition["unreadable_files"] else {}),
     }
