@@ -345,6 +345,21 @@ async def test_how_much_is_held_is_counted_by_reason(shop):
     assert 0 == entries()["cid_conflict"]
 
 
+async def test_a_desk_that_is_hurried_ends_what_it_does_and_no_more(shop):
+    """While clients still get their answers; a batch that is cut off in the end would go out again at the next start."""
+    event_ids = await shop.hold("c-second", "c-third")
+    await shop.order(event_ids[0], way=Way.STRIP)
+    shop.desk.start()
+    await asyncio.sleep(0)
+    shop.desk.hurry()
+    async with asyncio.timeout(10):
+        while [each.event_id for each in shop.held()] != event_ids[1:]:
+            await asyncio.sleep(0)
+    await shop.order(event_ids[1], way=Way.STRIP)
+    await shop.desk.stop(5)
+    assert event_ids[1:] == [each.event_id for each in shop.held()]
+
+
 async def test_a_desk_that_never_started_can_be_stopped(shop):
     """As everything that is closed on the way out of a start that failed."""
     await shop.desk.stop(1)
