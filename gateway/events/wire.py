@@ -35,6 +35,7 @@ _BODY_ENVELOPE = frozenset({"portal_id", "prop_id", "request_id", "is_s2s"})
 # Parameters that name nobody.
 _HARMLESS = frozenset({"is_s2s", "is_server", "is_debug", "delivery_src"})
 _LONGEST_PHONE = 15
+_SHORTEST_WRITTEN_PHONE = 7
 _LONGEST_WRITTEN_PHONE = 30
 _WITHOUT_MARKS = str.maketrans("", "", "._~-")
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
@@ -242,7 +243,9 @@ def _may_be_phone(id_: str) -> bool:
     if len(id_) > _LONGEST_WRITTEN_PHONE:
         return False
     digits = id_.translate(_WITHOUT_MARKS)
-    return digits.isdigit() and len(digits) <= _LONGEST_PHONE
+    # One without marks is opaque at any length; `3-17` is a count, not a number that somebody can be called on.
+    least = 1 if digits == id_ else _SHORTEST_WRITTEN_PHONE
+    return digits.isdigit() and least <= len(digits) <= _LONGEST_PHONE
 
 
 def query_parts(

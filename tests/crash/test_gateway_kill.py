@@ -21,7 +21,7 @@ async def visitor(gateway, session, number, acknowledged, stop):
     uid, count = str(10**12 + number), 0
     while not stop.is_set():
         count += 1
-        request_id = f"{uid}-{len(acknowledged)}-{count}"
+        request_id = f"e-{uid}-{len(acknowledged)}-{count}"
         with contextlib.suppress(aiohttp.ClientError, OSError):
             async with session.post(
                 gateway.collect_url(request_id), json=event(uid=uid, sid=count)

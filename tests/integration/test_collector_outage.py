@@ -33,7 +33,7 @@ async def test_answers_stay_fast_while_the_collector_is_down_and_then_all_arrive
 
         async def visit(uid, end):
             while loop.time() < end:
-                request_id = f"{uid}-{len(sent[uid])}"
+                request_id = f"e-{uid}-{len(sent[uid])}"
                 before = loop.time()
                 async with session.post(gateway.collect_url(request_id), json=event(uid=uid)) as response:
                     assert response.status == 200

@@ -223,3 +223,9 @@ def test_a_request_id_that_may_be_an_address_is_replaced_by_its_hash(address):
     query = f"{QUERY}&request_id={address.replace('@', '%40')}"
     ids = {decide(post(event(), query))[1].verdicts[0].request_id for _ in range(2)}
     assert ids == {hashlib.md5(address.encode()).hexdigest()}
+
+
+@pytest.mark.parametrize("own", ["3-17", "r-12", "e-1000000000001-12-3", "20261130-120000-1234567"])
+def test_a_request_id_that_nobody_can_be_called_on_stays_as_it_is(own):
+    """A page's own ids come back to it in the answer, and stand in the collector's query."""
+    assert decide(post(event(), f"{QUERY}&request_id={own}"))[1].verdicts[0].request_id == own
