@@ -63,7 +63,7 @@ async def test_answers_stay_fast_while_the_collector_is_down_and_then_all_arrive
         await until(all_arrived, "every event arrived", 90)
         arrived = await collector.request_ids()
         for uid, mine in sent.items():
-            assert mine == [each for each in arrived if each.startswith(uid)]
+            assert mine == [each for each in arrived if each.startswith(f"e-{uid}-")]
 
         async def drained():
             return (await gateway.metrics())["tracking_gateway_spool_pending"] == 0
