@@ -26,6 +26,7 @@ from gateway.releases import ReleaseDesk, start_releases
 from gateway.sdk import script_source
 from gateway.spool.feed import Feed
 from gateway.stores import (
+    disk_trouble,
     feed_path,
     keep_ledger,
     left_behind,
@@ -71,10 +72,12 @@ class Running:
         ledger: Ledger,
         quarantine: QuarantineStore,
         spools: Sequence[SegmentSpool],
+        data_dir: Path,
     ) -> None:
         self.public_url = public_url
         self.admin_url = admin_url
         self.is_stopping = False
+        self._data_dir = data_dir
         self._ledger = ledger
         self._quarantine = quarantine
         self._spools = spools
@@ -87,6 +90,8 @@ class Running:
         trouble = self._spools[0].trouble
         if trouble is not None:
             found["spool"] = f"{trouble.cause}; {trouble.hint}"
+        if full_disk := disk_trouble(self._data_dir):
+            found["disk"] = full_disk
         try:
             self._ledger.lookup("", "")
         except LedgerUnavailable as error:
@@ -157,7 +162,7 @@ async def running_gateway(
         public_url = await _start_public(settings, ingest, listener, stack)
         # While clients still get their answers the batch under way has its time to end.
         stack.callback(releases.hurry)
-        running = Running(public_url, "", ledger, quarantine, spools)
+        running = Running(public_url, "", ledger, quarantine, spools, settings.data_dir)
         if with_admin:
             running.admin_url = await _start_admin(settings, running, metrics, stack)
         for chore in (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import re
 import time
 from typing import TYPE_CHECKING
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.telemetry.journal import Journal
 
 _PARTITION = re.compile(r"\d{3}\Z")
+_LEAST_FREE_BYTES = 128 * 1024
 _REFRESH_SECONDS = 1.0
 _HEAD_SECONDS = 3_600
 _UPGRADE_SAID_SECONDS = 10.0
@@ -46,6 +48,23 @@ def make_data_dir(path: Path) -> None:
         (path / "spool").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         raise DataDirUnusable(path, error.strerror or str(error)) from None
+
+
+def disk_trouble(path: Path) -> str:
+    """Say what the disk of the data folder lacks, when it is full; empty when it is not, or can't be asked.
+
+    The spool goes on for a while in the room that it has made ahead, but a customer can't be bound without any.
+    """
+    try:
+        disk = os.statvfs(path)
+    except OSError:
+        return ""
+    free = disk.f_bavail * disk.f_frsize
+    if free < _LEAST_FREE_BYTES:
+        return f"{free} bytes are free on the disk of {path}; free space on it: customers can't be bound meanwhile"
+    if disk.f_files and not disk.f_favail:
+        return f"the disk of {path} takes no more files; delete some: customers can't be bound meanwhile"
+    return ""
 
 
 def feed_path(settings: Settings) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import subprocess
 from collections import Counter
 
@@ -116,3 +117,49 @@ async def test_a_full_disk_is_told_refuses_and_recovers_without_a_restart(tmp_pa
 
                 await until(arrived, "every accepted event arrived", 60)
                 assert expected == set(await collector.request_ids())
+
+
+async def test_a_full_disk_of_the_whole_folder_is_told_while_the_spool_still_has_room(tmp_path):
+    """Who signs in can't be bound and is asked to come again; readiness names the disk, and is on again once there is room."""
+    data = tmp_path / "data"
+
+    async def readiness(gateway):
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{gateway.admin_url}/readyz") as response,
+        ):
+            return response.status, (await response.json())["problems"]
+
+    async def sign_in(gateway, uid):
+        body = event("user", "sign_in", uid=uid, dims={"customers": {"customer_id": f"c-{uid}"}})
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(gateway.collect_url(f"s-{uid}"), json=body) as response,
+        ):
+            return response.status
+
+    async with running_collector() as collector:
+        with in_memory(data, "size=32m"):
+            filler = data / "filler"
+            log = {"file": str(tmp_path / "gateway.log")}
+            spool = {"segment_bytes": 65_536}
+            async with running_gateway_process(tmp_path, collector.url, spool=spool, logging=log) as gateway:
+                assert 200 == await sign_in(gateway, "1000000001")
+                with filler.open("wb") as file, contextlib.suppress(OSError):
+                    while True:
+                        file.write(bytes(65_536))
+                        file.flush()
+
+                async def is_told():
+                    status, problems = await readiness(gateway)
+                    return status == 503 and "free space" in problems.get("disk", "")
+
+                await until(is_told, "readiness names the disk")
+                filler.unlink()
+                await until(gateway.is_ready, "it is ready again")
+                assert 200 == await sign_in(gateway, "1000000002")
+
+                async def arrived():
+                    return {"s-1000000001", "s-1000000002"} == set(await collector.request_ids())
+
+                await until(arrived, "both arrived")
