@@ -23,7 +23,7 @@ from rich.table import Table
 from gateway import settings
 from gateway.app import running_gateway
 from gateway.sandbox import build_collector, build_shop
-from gateway.server import stop_signal
+from gateway.server import only_user, stop_signal
 from gateway.stores import make_data_dir
 from gateway.telemetry.logging import open_log
 
@@ -100,6 +100,8 @@ async def running_demo(
         collector = await _site(stack, build_collector, ports.collector, "--collector-port")
         loaded = demo_settings(ports, data_dir, collector, on_conflict)
         make_data_dir(data_dir)
+        # Commands tell by it that a gateway runs here.
+        stack.enter_context(only_user(data_dir))
         log = open_log(loaded.logging)
         stack.callback(log.close)
         try:

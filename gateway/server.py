@@ -63,7 +63,7 @@ def serve(settings: Settings) -> None:
     Raises `AddressTaken`, `DataDirUnusable` (also when another gateway uses it), and what `running_gateway` raises.
     """
     make_data_dir(settings.data_dir)
-    with _only_user(settings.data_dir), _named_addresses(settings):
+    with only_user(settings.data_dir), _named_addresses(settings):
         uvloop.run(_serve_here(settings) if settings.server.workers == 1 else _supervise(settings))
 
 
@@ -172,7 +172,7 @@ async def _report(
 
 
 @contextlib.contextmanager
-def _only_user(data_dir: Path) -> Iterator[None]:
+def only_user(data_dir: Path) -> Iterator[None]:
     """Hold the data folder against other gateways; the system takes the lock back when this process ends, however it ends."""
     descriptor = os.open(data_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

@@ -18,6 +18,7 @@ import aiohttp
 import orjson
 import pytest
 
+from gateway.commands.neighbour import Neighbour
 from gateway.demo import PORTAL_ID, PROP_ID
 from tests.builders import event
 from tests.processes import PATIENCE_SECONDS, ROOT, until
@@ -114,13 +115,16 @@ async def test_the_demo_prints_its_addresses_answers_on_each_and_leaves_nothing(
 
 
 async def test_the_demos_data_stays_where_it_was_asked_for(tmp_path):
-    """With `--data-dir`: ledger, spool and log are there afterwards."""
+    """With `--data-dir`: ledger, spool and log are there afterwards; commands see that a gateway runs there, and when it does no more."""
     pipe = asyncio.subprocess.PIPE
     folder = tmp_path / "kept"
     async with demo(tmp_path, "--json", "--data-dir", folder, stdout=pipe, stderr=pipe) as process:
         await asyncio.wait_for(process.stdout.readline(), PATIENCE_SECONDS)
+        # So a command that has ordered something there waits for it.
+        assert Neighbour(folder).is_there()
         process.send_signal(signal.SIGINT)
         assert 0 == await asyncio.wait_for(process.wait(), PATIENCE_SECONDS)
+    assert not Neighbour(folder).is_there()
     assert {"ledger.db", "spool", "gateway.log"} <= {each.name for each in folder.iterdir()}
 
 
