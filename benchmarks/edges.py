@@ -30,6 +30,7 @@ from gateway.stores import erasure_look_up
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import Metrics
+from gateway.web.endpoints import endpoints
 from gateway.web.public import PublicServer
 from gateway.web.script import Script
 
@@ -49,7 +50,8 @@ _PORTAL = "33167"
 async def http_step(bench: Bench, wrk: Wrk, seconds: int) -> Step:
     """Time the public port alone: the real server, with an ingest that answers at once."""
     reply = bench.decided()[0][1].reply
-    runner = web.ServerRunner(PublicServer(_Answering(reply), Script(b"")))  # type: ignore[arg-type]
+    ingest: Any = _Answering(reply)
+    runner = web.ServerRunner(PublicServer(ingest, endpoints(ingest, Script(b""))))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024)
     await site.start()

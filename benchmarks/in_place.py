@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from benchmarks.traffic import COOKIE_KEY, ORIGIN, PORTAL_ID, PROP_ID, SITE
-from gateway import settings
+from gateway import settings, settings_web
 from gateway.app import running_gateway
 from gateway.delivery.target import Target
 from gateway.events.pipeline import Pipeline
@@ -63,8 +63,8 @@ async def measure_in_place(folder: Path, wrk: Wrk, sink_port: int, seconds: int)
     property_ = settings.Property(portal_id=PORTAL_ID, prop_id=PROP_ID, site=SITE, origins=(ORIGIN,))
     loaded = settings.Settings.model_construct(
         data_dir=folder / "data",
-        server=settings.Server(port=0),
-        admin=settings.Admin(port=0),
+        server=settings_web.Server(port=0),
+        admin=settings_web.Admin(port=0),
         collector=settings.Collector(url=f"http://127.0.0.1:{sink_port}/event"),
         logging=settings.Logging(format="json", file=str(folder / "in-place.log")),
         cookies=settings.Cookies(keys=(COOKIE_KEY,)),

@@ -40,6 +40,7 @@ from gateway.telemetry.logging import describe
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.redaction import redact
 from gateway.web.admin import build_admin
+from gateway.web.endpoints import endpoints
 from gateway.web.ingest import Ingest
 from gateway.web.public import PublicServer
 from gateway.web.relay import Desk
@@ -273,7 +274,7 @@ async def _start_public(
 ) -> str:
     """Take events, on `listener` where there is one, until `stack` is left; gives where."""
     public = web.ServerRunner(
-        PublicServer(ingest, Script(script_source()), is_fast=settings.server.fast_path),
+        PublicServer(ingest, endpoints(ingest, Script(script_source())), is_fast=settings.server.fast_path),
         shutdown_timeout=settings.server.drain_seconds * ANSWERS,
     )
     await public.setup()

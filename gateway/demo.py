@@ -20,7 +20,7 @@ from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 
-from gateway import settings
+from gateway import settings, settings_web
 from gateway.app import running_gateway
 from gateway.sandbox import build_collector, build_shop
 from gateway.server import only_user, stop_signal
@@ -129,8 +129,8 @@ def demo_settings(
     """Give the demo's settings: the defaults, for a shop on this machine. The environment is not asked."""
     return settings.Settings.model_construct(
         data_dir=data_dir,
-        server=settings.Server(host=_HOST, port=ports.gateway, drain_seconds=2),
-        admin=settings.Admin(host=_HOST, port=ports.admin),
+        server=settings_web.Server(host=_HOST, port=ports.gateway, drain_seconds=2),
+        admin=settings_web.Admin(host=_HOST, port=ports.admin),
         collector=settings.Collector(url=f"{collector}/event", timeout_seconds=5),
         identity=settings.Identity(on_conflict=on_conflict),
         # Browsers take a Secure cookie over plain HTTP from localhost, but not every one does.

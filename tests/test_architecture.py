@@ -73,13 +73,14 @@ ROOMS = {
     },
     "cli": {"server", "demo", "sdk", "commands", "telemetry", "settings_errors", "terminal", "__init__"},
     "terminal": set(),
-    "settings": {"settings_errors", "settings_types"},
+    "settings": {"settings_errors", "settings_types", "settings_web"},
+    "settings_web": {"settings_types"},
     "settings_types": set(),
     "settings_errors": set(),
     "__init__": set(),
     "__main__": {"cli"},
 }
-EVERYBODYS = {"settings", "settings_types"}
+EVERYBODYS = {"settings", "settings_types", "settings_web"}
 AIOHTTP_ROOMS = {"web", "delivery", "sandbox", "app", "supervisor", "demo"}
 IMPURE = {
     "asyncio",

@@ -1,6 +1,6 @@
 """The public port: the gateway's paths, over aiohttp, to plain values and back.
 
-Built on aiohttp's low-level server, because a dictionary of four paths needs no router. Plain requests don't even get that
+Built on aiohttp's low-level server, because a dictionary of paths needs no router. Plain requests don't even get that
 far: `gateway.web.fast` answers them on the connection itself, from the same `answer_plain`. What always holds: no answer carries
 a traceback, a header of a client, or a byte of its body.
 """
@@ -14,37 +14,31 @@ from aiohttp import ClientError, hdrs, web
 from multidict import CIMultiDict
 
 from gateway.events.model import Head, Reply, Request
-from gateway.events.ppid import METHODS as PPID_METHODS
-from gateway.events.ppid import PATH as PPID_PATH
-from gateway.events.replies import PIXEL
 from gateway.web.fast import FastConnection
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.http_parser import RawRequestMessage
     from aiohttp.streams import StreamReader
     from aiohttp.web_protocol import RequestHandler
 
+    from gateway.web.endpoints import Endpoint
     from gateway.web.ingest import Ingest
-    from gateway.web.script import Script
 
-COLLECT_PATHS = frozenset({"/event", "/stream_event"})
-SCRIPT_PATH = "/insight.js"
 _SERVER = "tracking-gateway"
 # Events in a query string are long; beyond this aiohttp answers 400 by itself.
 _MAX_LINE_BYTES = 65_536
 _MAX_HEADER_BYTES = 32_768
 _KEEPALIVE_SECONDS = 75.0
-_NO_ICON = Reply(200, (("Content-Type", "image/gif"), ("Cache-Control", "public, max-age=86400")), PIXEL)
 
 
 class PublicServer(web.Server):
-    """Serves the collect paths, the script and the PPID on the public port; without `is_fast` everything goes through aiohttp."""
+    """Serves `endpoints`, by path, on the public port; without `is_fast` everything goes through aiohttp."""
 
-    def __init__(self, ingest: Ingest, script: Script, *, is_fast: bool = True) -> None:
+    def __init__(self, ingest: Ingest, endpoints: Mapping[str, Endpoint], *, is_fast: bool = True) -> None:
         super().__init__(
             self._handle,
             request_factory=self._request,
@@ -54,7 +48,7 @@ class PublicServer(web.Server):
             max_field_size=_MAX_HEADER_BYTES,
         )
         self.ingest = ingest
-        self._script = script
+        self._endpoints = endpoints
         self._is_fast = is_fast
 
     def __call__(self) -> RequestHandler:
@@ -63,20 +57,12 @@ class PublicServer(web.Server):
 
     def takes(self, method: str, target: str, body_bytes: int) -> bool:
         """Tell whether `answer_plain` knows what to do with such a request."""
-        path = target.partition("?")[0]
-        if path in COLLECT_PATHS:
-            return body_bytes <= self.ingest.max_body_bytes
-        return path in {SCRIPT_PATH, PPID_PATH} and method == hdrs.METH_GET
+        endpoint = self._endpoints.get(target.partition("?")[0])
+        return endpoint is not None and method in endpoint.methods and body_bytes <= endpoint.max_body_bytes
 
     def answer_plain(self, request: Request, answer: Callable[[Reply], None]) -> None:
         """Answer a complete GET or POST that it takes: calls `answer` once, maybe before this returns."""
-        head = request.head
-        if head.path in COLLECT_PATHS:
-            self.ingest.submit(request, answer)
-        elif head.path == PPID_PATH:
-            answer(self.ingest.ppid(request))
-        else:
-            answer(self._script.answer(head.accept_encoding, head.if_none_match))
+        self._endpoints[request.head.path].answer(request, answer)
 
     def _request(
         self,
@@ -96,44 +82,34 @@ class PublicServer(web.Server):
             raw = f"{parts.path}?{parts.query}"
         path, _, query = raw.partition("?")
         method = request.method
-        if path in COLLECT_PATHS:
-            reply = await self._collect(request, method, path, query)
-        elif path == SCRIPT_PATH and method in {hdrs.METH_GET, hdrs.METH_HEAD}:
-            headers = request.headers
-            reply = self._script.answer(headers.get("Accept-Encoding", ""), headers.get("If-None-Match", ""))
-        elif path == SCRIPT_PATH:
-            reply = _refusal(405, "GET, HEAD")
-        elif path == PPID_PATH and method in {hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS}:
-            reply = self.ingest.ppid(Request(_head(request, method, path, query)))
-        elif path == PPID_PATH:
-            reply = _refusal(405, PPID_METHODS)
-        elif path == "/favicon.ico":
-            reply = _NO_ICON
-        else:
+        endpoint = self._endpoints.get(path)
+        if endpoint is None:
             reply = _refusal(404)
+        elif method not in endpoint.methods:
+            reply = _refusal(405, ", ".join(endpoint.methods))
+        else:
+            reply = await self._answered(request, endpoint, _head(request, method, path, query))
         return _response(reply)
 
-    async def _collect(self, request: web.BaseRequest, method: str, path: str, query: str) -> Reply:
-        if method == hdrs.METH_OPTIONS:
-            return self.ingest.preflight(Request(_head(request, method, path, query)))
-        if method not in {hdrs.METH_GET, hdrs.METH_POST}:
-            # HEAD is asked by link previews and monitors: it must neither count an event nor look broken.
-            return Reply(204) if method == hdrs.METH_HEAD else _refusal(405, "GET, HEAD, POST, OPTIONS")
-        head = _head(request, method, path, query)
-        if method == hdrs.METH_GET:
-            return await self.ingest.take(Request(head))
-        if (request.content_length or 0) > self.ingest.max_body_bytes:
-            return self.ingest.too_large(Request(head))
-        try:
-            body = await request.read()
-        except web.HTTPRequestEntityTooLarge:
-            return self.ingest.too_large(Request(head))
-        except ConnectionError:
-            # The client hung up in mid-body: no event came in, and nobody hears the answer.
-            return _refusal(400)
-        except (web.RequestPayloadError, ClientError):
-            return self.ingest.broken_body(Request(head))
-        return await self.ingest.take(Request(head, body))
+    async def _answered(self, request: web.BaseRequest, endpoint: Endpoint, head: Head) -> Reply:
+        body = b""
+        if head.method == hdrs.METH_POST:
+            if (request.content_length or 0) > endpoint.max_body_bytes:
+                return self.ingest.too_large(Request(head))
+            try:
+                body = await request.read()
+            except web.HTTPRequestEntityTooLarge:
+                return self.ingest.too_large(Request(head))
+            except ConnectionError:
+                # The client hung up in mid-body: no event came in, and nobody hears the answer.
+                return _refusal(400)
+            except (web.RequestPayloadError, ClientError):
+                return self.ingest.broken_body(Request(head))
+        answered: asyncio.Future[Reply] = self._loop.create_future()
+        endpoint.answer(
+            Request(head, body), lambda reply: None if answered.done() else answered.set_result(reply)
+        )
+        return await answered
 
 
 class _Connection(FastConnection):
@@ -169,6 +145,8 @@ def _head(request: web.BaseRequest, method: str, path: str, query: str) -> Head:
         referer=_text(get("Referer", "")),
         user_agent=_text(get("User-Agent", "")),
         accept_language=_text(get("Accept-Language", "")),
+        accept_encoding=_text(get("Accept-Encoding", "")),
+        if_none_match=_text(get("If-None-Match", "")),
         content_type=_text(get("Content-Type", "")),
         # A proxy may add a line of its own instead of extending the visitor's: together they are one list.
         fetch_site=get("Sec-Fetch-Site", ""),

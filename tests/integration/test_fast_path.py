@@ -24,6 +24,7 @@ from gateway.spool.memory import MemorySpool
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import Metrics
+from gateway.web.endpoints import endpoints
 from gateway.web.fast import encode_reply
 from gateway.web.ingest import Ingest
 from gateway.web.plain_heads import read_head
@@ -113,7 +114,8 @@ async def serving(tmp_path, *, is_fast, buffer_bytes=0, pipeline=None, desk=None
         desk=desk,
     )
     runner = web.ServerRunner(
-        PublicServer(ingest, Script(b"/* script */" * 200), is_fast=is_fast), shutdown_timeout=1
+        PublicServer(ingest, endpoints(ingest, Script(b"/* script */" * 200)), is_fast=is_fast),
+        shutdown_timeout=1,
     )
     await runner.setup()
     await web.SockSite(runner, small_socket(buffer_bytes, bound=True)).start()

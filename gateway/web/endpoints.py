@@ -1,0 +1,110 @@
+"""What stands at the public paths: each endpoint takes a request as plain values and answers it once.
+
+A transport looks an endpoint up by its path (`gateway.web.public`), refuses methods that are not among its own, reads the body where
+one is taken, and hands over. What always holds: an endpoint never raises, and calls `answer` exactly once, maybe before it returns.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from gateway.events.model import Reply
+from gateway.events.ppid import METHODS as PPID_METHODS
+from gateway.events.ppid import PATH as PPID_PATH
+from gateway.events.replies import PIXEL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from gateway.events.model import Request
+    from gateway.web.ingest import Ingest
+    from gateway.web.script import Script
+
+COLLECT_PATHS = ("/event", "/stream_event")
+SCRIPT_PATH = "/insight.js"
+ICON_PATH = "/favicon.ico"
+
+
+class Endpoint(Protocol):
+    """One of the gateway's answers to the public.
+
+    `methods` are those that it answers, for `Allow`; `max_body_bytes` bounds the body of a POST, and is 0 where none is read.
+    """
+
+    methods: tuple[str, ...]
+    max_body_bytes: int
+
+    def answer(self, request: Request, answer: Callable[[Reply], None]) -> None:
+        """Answer a complete request of one of its methods."""
+
+
+class Collect:
+    """Takes events."""
+
+    methods: tuple[str, ...] = ("GET", "HEAD", "POST", "OPTIONS")
+
+    def __init__(self, ingest: Ingest) -> None:
+        self.max_body_bytes = ingest.max_body_bytes
+        self._ingest = ingest
+
+    def answer(self, request: Request, answer: Callable[[Reply], None]) -> None:
+        """Take the events of a GET or POST, answer a preflight."""
+        method = request.head.method
+        if method == "OPTIONS":
+            answer(self._ingest.preflight(request))
+        elif method == "HEAD":
+            # It is asked by link previews and monitors: it must neither count an event nor look broken.
+            answer(Reply(204))
+        else:
+            self._ingest.submit(request, answer)
+
+
+class Ppid:
+    """Tells who the visitor is to Google Ad Manager."""
+
+    methods: tuple[str, ...] = tuple(PPID_METHODS.split(", "))
+    max_body_bytes = 0
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+
+    def answer(self, request: Request, answer: Callable[[Reply], None]) -> None:
+        """Answer from the visitor's cookies."""
+        answer(self._ingest.ppid(request))
+
+
+class Asset:
+    """Gives the tracking script."""
+
+    methods: tuple[str, ...] = ("GET", "HEAD")
+    max_body_bytes = 0
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+
+    def answer(self, request: Request, answer: Callable[[Reply], None]) -> None:
+        """Give the script in the coding that the client takes, or say that it has it already."""
+        answer(self._script.answer(request.head.accept_encoding, request.head.if_none_match))
+
+
+class Icon:
+    """Gives browsers that look for an icon an empty one."""
+
+    methods: tuple[str, ...] = ("GET", "HEAD")
+    max_body_bytes = 0
+    _EMPTY = Reply(200, (("Content-Type", "image/gif"), ("Cache-Control", "public, max-age=86400")), PIXEL)
+
+    def answer(self, _: Request, answer: Callable[[Reply], None]) -> None:
+        """Give the empty icon."""
+        answer(self._EMPTY)
+
+
+def endpoints(ingest: Ingest, script: Script) -> Mapping[str, Endpoint]:
+    """Give what stands at each public path."""
+    collect = Collect(ingest)
+    return {
+        **dict.fromkeys(COLLECT_PATHS, collect),
+        SCRIPT_PATH: Asset(script),
+        PPID_PATH: Ppid(ingest),
+        ICON_PATH: Icon(),
+    }
