@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from benchmarks.steps import EVENTS, Bench, Step, part
+from gateway.assets.served import JAVASCRIPT, Served
 from gateway.delivery.client import CollectorClient
 from gateway.delivery.forwarder import Forwarder
 from gateway.delivery.target import Target
@@ -32,7 +33,6 @@ from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import Metrics
 from gateway.web.endpoints import endpoints
 from gateway.web.public import PublicServer
-from gateway.web.script import Script
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -51,7 +51,7 @@ async def http_step(bench: Bench, wrk: Wrk, seconds: int) -> Step:
     """Time the public port alone: the real server, with an ingest that answers at once."""
     reply = bench.decided()[0][1].reply
     ingest: Any = _Answering(reply)
-    runner = web.ServerRunner(PublicServer(ingest, endpoints(ingest, Script(b""))))
+    runner = web.ServerRunner(PublicServer(ingest, endpoints(ingest, Served(b"", JAVASCRIPT))))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024)
     await site.start()

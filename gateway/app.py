@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 from gateway import __version__
+from gateway.assets.served import JAVASCRIPT, Served
 from gateway.cookie_key import with_cookie_key
 from gateway.deadline import ANSWERS, Deadline
 from gateway.events.pipeline import Pipeline
@@ -44,7 +45,6 @@ from gateway.web.endpoints import endpoints
 from gateway.web.ingest import Ingest
 from gateway.web.public import PublicServer
 from gateway.web.relay import Desk
-from gateway.web.script import Script
 
 if TYPE_CHECKING:
     import socket
@@ -274,7 +274,7 @@ async def _start_public(
 ) -> str:
     """Take events, on `listener` where there is one, until `stack` is left; gives where."""
     public = web.ServerRunner(
-        PublicServer(ingest, endpoints(ingest, Script(script_source())), is_fast=settings.server.fast_path),
+        PublicServer(ingest, endpoints(ingest, Served(script_source(), JAVASCRIPT)), is_fast=settings.server.fast_path),
         shutdown_timeout=settings.server.drain_seconds * ANSWERS,
     )
     await public.setup()

@@ -21,7 +21,8 @@ ROOMS = {
     "telemetry": {"events"},
     "archive": {"events", "ledger", "delivery", "telemetry"},
     "sdk": set(),
-    "web": {"events", "ledger", "quarantine", "spool", "telemetry"},
+    "assets": {"events"},
+    "web": {"assets", "events", "ledger", "quarantine", "spool", "telemetry"},
     "sandbox": {"events", "sdk"},
     "stores": {"ledger", "quarantine", "spool", "telemetry"},
     "deadline": set(),
@@ -39,6 +40,7 @@ ROOMS = {
         "deadline",
     },
     "app": {
+        "assets",
         "events",
         "ledger",
         "quarantine",

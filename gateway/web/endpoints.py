@@ -16,9 +16,9 @@ from gateway.events.replies import PIXEL
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from gateway.assets.served import Served
     from gateway.events.model import Request
     from gateway.web.ingest import Ingest
-    from gateway.web.script import Script
 
 COLLECT_PATHS = ("/event", "/stream_event")
 SCRIPT_PATH = "/insight.js"
@@ -74,17 +74,17 @@ class Ppid:
 
 
 class Asset:
-    """Gives the tracking script."""
+    """Gives an asset that stays the same as long as this process runs: the tracking script."""
 
     methods: tuple[str, ...] = ("GET", "HEAD")
     max_body_bytes = 0
 
-    def __init__(self, script: Script) -> None:
-        self._script = script
+    def __init__(self, served: Served) -> None:
+        self._served = served
 
     def answer(self, request: Request, answer: Callable[[Reply], None]) -> None:
-        """Give the script in the coding that the client takes, or say that it has it already."""
-        answer(self._script.answer(request.head.accept_encoding, request.head.if_none_match))
+        """Give it in the coding that the client takes, or say that it has it already."""
+        answer(self._served.answer(request.head.accept_encoding, request.head.if_none_match))
 
 
 class Icon:
@@ -99,7 +99,7 @@ class Icon:
         answer(self._EMPTY)
 
 
-def endpoints(ingest: Ingest, script: Script) -> Mapping[str, Endpoint]:
+def endpoints(ingest: Ingest, script: Served) -> Mapping[str, Endpoint]:
     """Give what stands at each public path."""
     collect = Collect(ingest)
     return {

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from gateway.web.public import PublicServer
 
 _REASONS = {200: "OK", 204: "No Content", 302: "Found", 304: "Not Modified", 400: "Bad Request", 403: "Forbidden",
-            404: "Not Found", 405: "Method Not Allowed", 413: "Request Entity Too Large", 503: "Service Unavailable"}  # fmt: skip
+            404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable", 413: "Request Entity Too Large", 503: "Service Unavailable"}  # fmt: skip
 
 
 class FastConnection(RequestHandler):

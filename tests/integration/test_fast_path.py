@@ -16,6 +16,7 @@ import orjson
 import pytest
 from aiohttp import web
 
+from gateway.assets.served import JAVASCRIPT, Served
 from gateway.events.model import Reply
 from gateway.ledger.memory import MemoryLedger
 from gateway.quarantine.memory import MemoryQuarantine
@@ -29,7 +30,6 @@ from gateway.web.fast import encode_reply
 from gateway.web.ingest import Ingest
 from gateway.web.plain_heads import read_head
 from gateway.web.public import PublicServer
-from gateway.web.script import Script
 from tests.builders import QUERY, STAMP, event, shop_pipeline
 
 ROUNDS = int(os.environ.get("TRACKING_GATEWAY_FUZZ_ROUNDS", "1000"))
@@ -114,7 +114,7 @@ async def serving(tmp_path, *, is_fast, buffer_bytes=0, pipeline=None, desk=None
         desk=desk,
     )
     runner = web.ServerRunner(
-        PublicServer(ingest, endpoints(ingest, Script(b"/* script */" * 200)), is_fast=is_fast),
+        PublicServer(ingest, endpoints(ingest, Served(b"/* script */" * 200, JAVASCRIPT)), is_fast=is_fast),
         shutdown_timeout=1,
     )
     await runner.setup()
