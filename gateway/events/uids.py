@@ -26,13 +26,20 @@ class Uids:
         self._identities = identities
 
     def own(self, fields: JsonObject) -> str | Rejection:
-        """Give the UID that the event itself carries, empty when none; a raw address in `uid` or `aid` becomes its hash."""
+        """Give the UID that the event itself carries, empty when none; a raw address in `uid` or `aid` becomes its hash.
+
+        An `aid` that is a placeholder is taken away: it would be many people's.
+        """
         uid: str = fields.get("uid", "")
         aid: str = fields.get("aid", uid)
         if _is_own_kind(uid) and aid == uid:
             return uid
-        if aid:
-            fields["aid"] = self._identities.opaque_uid(aid.strip())
+        if "aid" in fields:
+            aid = aid.strip()
+            if self._identities.is_placeholder(aid):
+                del fields["aid"]
+            else:
+                fields["aid"] = self._identities.opaque_uid(aid)
         uid = uid.strip()
         if not uid or self._identities.is_placeholder(uid):
             return ""
