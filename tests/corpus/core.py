@@ -1,0 +1,148 @@
+"""Plays cases through the pure core, as an adapter without a server does: a pipeline, a ledger in memory, and nothing else.
+
+Another adapter is another player: it needs `play`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import tomllib
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import orjson
+from backports import zstd
+
+from gateway.events.model import Head, Request
+from gateway.events.pipeline import Pipeline
+from gateway.events.ppid import PATH as PPID_PATH
+from gateway.ledger.memory import MemoryLedger
+from gateway.settings import Settings
+from gateway.web.endpoints import COLLECT_PATHS
+from tests.builders import STAMP
+from tests.corpus.case import Case, Message, messages
+from tests.corpus.rendering import Names, SeenAnswer, SeenEvent, blocks, query_pairs
+
+if TYPE_CHECKING:
+    from gateway.events.decisions import Decision, Prepared, Verdict
+    from gateway.events.model import Reply
+
+WORLD = Path(__file__).parent / "gateway.toml"
+PEER = "127.0.0.1"
+_LISTS = {"cookie": "; ", "x-forwarded-for": ","}
+
+
+def world() -> dict[str, Any]:
+    """Give the settings of the gateway that the corpus is played through."""
+    return tomllib.loads(WORLD.read_text(encoding="utf-8"))
+
+
+def make_pipeline() -> Pipeline:
+    """Give the pipeline of the corpus' gateway."""
+    return Pipeline(Settings.model_validate(world()))
+
+
+async def play(case: Case, pipeline: Pipeline) -> list[list[str]]:
+    """Play a case with an empty ledger, and give the blocks of each of its steps."""
+    ledger = MemoryLedger()
+    steps = [messages(step, STAMP.now_ms) for step in case.steps]
+    names = Names(case)
+    found: list[list[str]] = []
+    for number, step in enumerate(steps):
+        events: list[SeenEvent] = []
+        answers: list[SeenAnswer] = []
+        for place, message in enumerate(step):
+            # A moment and dice of its own for each request.
+            stamp = type(STAMP)(STAMP.now_ms + 1000 * number + place, STAMP.entropy * (number + 2) + place)
+            verdicts, reply = await _played(message, stamp, pipeline, ledger)
+            events += map(_seen, verdicts)
+            answers.append(SeenAnswer(reply.status, reply.headers, reply.body))
+        if step[0].is_before:
+            assert answers[0].status < 400, (case.name, answers)
+        shown = blocks(events, answers, names)
+        found.append([] if step[0].is_before else shown)
+    return found
+
+
+async def _played(
+    message: Message, stamp: Any, pipeline: Pipeline, ledger: MemoryLedger
+) -> tuple[list[Verdict], Reply]:
+    request = _request(message)
+    if request.head.path == PPID_PATH:
+        return [], pipeline.ppid(request, stamp.now_ms)
+    assert request.head.path in COLLECT_PATHS, f"{request.head.path} is for the live player alone"
+    if request.head.method == "OPTIONS":
+        return [], pipeline.preflight(request)
+    assert request.head.method in {"GET", "POST"}, f"{request.head.method} is for the live player alone"
+    decision = await take(request, stamp, pipeline, ledger)
+    return decision.verdicts, decision.reply
+
+
+async def take(request: Request, stamp: Any, pipeline: Pipeline, ledger: MemoryLedger) -> Decision:
+    """Take a request to its decision."""
+    prepared: Prepared = pipeline.prepare(request, stamp)
+    bindings = await ledger.bind(prepared.claims, stamp.now_ms)
+    while pipeline.resolve(prepared, bindings):
+        bindings = await ledger.bind(prepared.claims, stamp.now_ms)
+    return pipeline.decide(prepared, bindings)
+
+
+def _request(message: Message) -> Request:
+    fields: dict[str, str] = {}
+    for name, value in message.fields:
+        joined = _LISTS.get(name)
+        if name in fields and joined is None:
+            continue
+        fields[name] = f"{fields[name]}{joined}{value}" if name in fields else value
+    target = message.target
+    if not target.startswith("/"):
+        parts = urlsplit(target)
+        target = f"{parts.path}?{parts.query}"
+    path, _, query = target.partition("?")
+    get = fields.get
+    head = Head(
+        method=message.method,
+        path=path,
+        query=query,
+        peer=PEER,
+        host=get("host", ""),
+        origin=get("origin", ""),
+        referer=get("referer", ""),
+        user_agent=get("user-agent", ""),
+        accept_language=get("accept-language", ""),
+        accept_encoding=get("accept-encoding", ""),
+        content_type=get("content-type", ""),
+        cookie=get("cookie", ""),
+        forwarded_for=get("x-forwarded-for", ""),
+        fetch_site=get("sec-fetch-site", ""),
+        fetch_mode=get("sec-fetch-mode", ""),
+        fetch_dest=get("sec-fetch-dest", ""),
+    )
+    return Request(head, _decoded(get("content-encoding", ""), message.body))
+
+
+def _decoded(coding: str, body: bytes) -> bytes:
+    match coding:
+        case "gzip":
+            return gzip.decompress(body)
+        case "deflate":
+            return zlib.decompress(body)
+        case "zstd":
+            return zstd.decompress(body)
+    return body
+
+
+def _seen(verdict: Verdict) -> SeenEvent:
+    record = verdict.record or (verdict.entry.record if verdict.entry else None)
+    fate = str(verdict.outcome), str(verdict.reason), verdict.rejection.field, verdict.rejection.detail
+    if record is None:
+        return SeenEvent(*fate)
+    return SeenEvent(
+        *fate,
+        query=query_pairs(record.query),
+        body=orjson.loads(record.body),
+        client_ip=record.client_ip,
+        user_agent=record.user_agent,
+    )
