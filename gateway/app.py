@@ -274,7 +274,9 @@ async def _start_public(
 ) -> str:
     """Take events, on `listener` where there is one, until `stack` is left; gives where."""
     public = web.ServerRunner(
-        PublicServer(ingest, endpoints(ingest, Served(script_source(), JAVASCRIPT)), is_fast=settings.server.fast_path),
+        PublicServer(
+            ingest, endpoints(ingest, Served(script_source(), JAVASCRIPT)), is_fast=settings.server.fast_path
+        ),
         shutdown_timeout=settings.server.drain_seconds * ANSWERS,
     )
     await public.setup()
