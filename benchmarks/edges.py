@@ -15,16 +15,18 @@ import msgspec
 from aiohttp import web
 
 from benchmarks.steps import EVENTS, Bench, Step, part
-from gateway.assets.served import JAVASCRIPT, Served
+from gateway.assets.own import OwnScript
 from gateway.delivery.client import CollectorClient
 from gateway.delivery.forwarder import Forwarder
 from gateway.delivery.target import Target
 from gateway.events.model import Claim, Record, Reply
 from gateway.events.outcome import Outcome, Reason
 from gateway.ledger.sqlite import open_sqlite_ledger
+from gateway.names import Names
 from gateway.quarantine.dead_letters import QuarantineDeadLetters
 from gateway.quarantine.memory import MemoryQuarantine
 from gateway.settings import Logging
+from gateway.settings_paths import Paths
 from gateway.spool.memory import MemorySpool
 from gateway.spool.segments import open_segment_spool
 from gateway.stores import erasure_look_up
@@ -51,7 +53,9 @@ async def http_step(bench: Bench, wrk: Wrk, seconds: int) -> Step:
     """Time the public port alone: the real server, with an ingest that answers at once."""
     reply = bench.decided()[0][1].reply
     ingest: Any = _Answering(reply)
-    runner = web.ServerRunner(PublicServer(ingest, endpoints(ingest, Served(b"", JAVASCRIPT))))
+    runner = web.ServerRunner(
+        PublicServer(ingest, endpoints(ingest, OwnScript(lambda *_: b"", Names(Paths(), 0))))
+    )
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024)
     await site.start()

@@ -10,17 +10,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import time
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from gateway import __version__
-from gateway.assets.served import JAVASCRIPT, Served
+from gateway.assets.own import OwnScript
 from gateway.cookie_key import with_cookie_key
 from gateway.deadline import ANSWERS, Deadline
 from gateway.events.pipeline import Pipeline
 from gateway.far_desk import FarDesk, hear_from_afar
 from gateway.ledger.contract import LedgerUnavailable
+from gateway.names import Names
 from gateway.outflow import cancelled, merge_partitions, start_delivery
 from gateway.quarantine.contract import QuarantineUnavailable
 from gateway.releases import ReleaseDesk, start_releases
@@ -41,6 +43,7 @@ from gateway.telemetry.logging import describe
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.redaction import redact
 from gateway.web.admin import build_admin
+from gateway.web.directory import Directory
 from gateway.web.endpoints import endpoints
 from gateway.web.ingest import Ingest
 from gateway.web.public import PublicServer
@@ -160,7 +163,10 @@ async def running_gateway(
         releases = ReleaseDesk(pipeline.releases, ledger, spools[0], quarantine, journal)
         if worker == 0:
             start_releases(releases, deadline, stack)
-        public_url = await _start_public(settings, ingest, listener, stack)
+        names = Names(settings.paths, time.time_ns() // 1_000_000)
+        script = OwnScript(script_source, names)
+        directory = Directory(endpoints(ingest, script), names, metrics.path_counter)
+        public_url = await _start_public(settings, ingest, directory, listener, stack)
         # While clients still get their answers the batch under way has its time to end.
         stack.callback(releases.hurry)
         running = Running(public_url, "", ledger, quarantine, spools, settings.data_dir)
@@ -169,6 +175,7 @@ async def running_gateway(
         for chore in (
             _keep_gauges(metrics, spools),
             keep_ledger(ledger, journal, says_head=worker == 0),
+            directory.keep(settings.paths, script.make_for),
         ):
             stack.push_async_callback(cancelled, asyncio.create_task(chore))
         journal.changed(
@@ -270,13 +277,15 @@ async def _drained(ingest: Ingest, deadline: Deadline) -> None:
 
 
 async def _start_public(
-    settings: Settings, ingest: Ingest, listener: socket.socket | None, stack: contextlib.AsyncExitStack
+    settings: Settings,
+    ingest: Ingest,
+    directory: Directory,
+    listener: socket.socket | None,
+    stack: contextlib.AsyncExitStack,
 ) -> str:
     """Take events, on `listener` where there is one, until `stack` is left; gives where."""
     public = web.ServerRunner(
-        PublicServer(
-            ingest, endpoints(ingest, Served(script_source(), JAVASCRIPT)), is_fast=settings.server.fast_path
-        ),
+        PublicServer(ingest, directory.table, is_fast=settings.server.fast_path),
         shutdown_timeout=settings.server.drain_seconds * ANSWERS,
     )
     await public.setup()

@@ -24,6 +24,7 @@ from gateway import __version__, settings
 from gateway.commands.doctor import doctor
 from gateway.commands.ledger import ledger_app
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
+from gateway.commands.paths import names_of_now, script_path, served_names, told_names
 from gateway.commands.quarantine import quarantine_app
 from gateway.commands.spool import spool_app
 from gateway.settings_types import ConflictPolicy  # noqa: TC001 -- see above
@@ -175,14 +176,19 @@ def check(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
     Each problem names the key, what stands there and what to write instead.
     """
     loaded = load(config, as_json=json)
+    served = served_names(names_of_now(loaded), loaded)
     if json:
-        print_json({"ok": True, "settings": loaded.model_dump(mode="json")})
+        print_json({"ok": True, "settings": loaded.model_dump(mode="json"), "paths": served})
         return
     console = Console()
     table = Table("setting", "value", title=f"{escape(str(config))} can be used", title_justify="left")
     for key, value in flat(loaded.model_dump(mode="json")):
         table.add_row(key, escape(str(value)))
     console.print(table)
+    for usual, paths in served.items():
+        if paths != [usual]:
+            more = f", and {len(paths) - 6} more" if len(paths) > 6 else ""
+            console.print(f"{usual} is served at {', '.join(paths[:6]) or 'no path'}{more}")
     for note in _advice(loaded):
         console.print(f"[yellow]note[/yellow] {escape(note)}")
 
@@ -199,18 +205,22 @@ def snippet(
 ) -> None:
     """Print the tag to paste into the `<head>` of every page.
 
+    With `--json` also the URLs of this moment (`script`, `event`, `stream_event`, `ppid`), for pages that a server writes: ask again
+    each day where `[paths]` rotates names.
     The gateway's address comes from `--url`, else from `server.public_url`, else `https://track.` and the property's site.
     """
     from gateway.sdk import snippet as make_snippet  # noqa: PLC0415 -- see `serve`
 
     loaded = load(config, as_json=json)
     property_ = _chosen(loaded, prop_id, portal_id, as_json=json)
-    base = url or loaded.server.public_url or f"https://track.{property_.site}"
+    base = (url or loaded.server.public_url or f"https://track.{property_.site}").rstrip("/")
+    names = names_of_now(loaded)
     try:
         text = make_snippet(
-            base.rstrip("/"),
+            base,
             property_.portal_id,
             property_.prop_id,
+            script_path=script_path(names),
             site=property_.site,
             cookie_name=loaded.cookies.name,
             cookie_domain=loaded.cookies.domain,
@@ -221,7 +231,8 @@ def snippet(
         source = "--url" if url else "server.public_url"
         fail(f"{source}: {str(error).removeprefix('base_url: ')}", code=2, as_json=json)
     if json:
-        print_json({"prop_id": property_.prop_id, "script": f"{base.rstrip('/')}/insight.js", "html": text})
+        told = told_names(names, base)
+        print_json({"portal_id": property_.portal_id, "prop_id": property_.prop_id, **told, "html": text})
     else:
         print(text)
 

@@ -21,8 +21,9 @@ ROOMS = {
     "telemetry": {"events"},
     "archive": {"events", "ledger", "delivery", "telemetry"},
     "sdk": set(),
-    "assets": {"events"},
-    "web": {"assets", "events", "ledger", "quarantine", "spool", "telemetry"},
+    "names": set(),
+    "assets": {"events", "names"},
+    "web": {"assets", "names", "events", "ledger", "quarantine", "spool", "telemetry"},
     "sandbox": {"events", "sdk"},
     "stores": {"ledger", "quarantine", "spool", "telemetry"},
     "deadline": set(),
@@ -47,6 +48,7 @@ ROOMS = {
         "spool",
         "telemetry",
         "sdk",
+        "names",
         "web",
         "stores",
         "outflow",
@@ -62,6 +64,7 @@ ROOMS = {
     "demo": {"app", "server", "stores", "sandbox", "telemetry"},
     "doctor": {"terminal"},
     "commands": {
+        "names",
         "events",
         "ledger",
         "quarantine",
@@ -75,14 +78,15 @@ ROOMS = {
     },
     "cli": {"server", "demo", "sdk", "commands", "telemetry", "settings_errors", "terminal", "__init__"},
     "terminal": set(),
-    "settings": {"settings_errors", "settings_types", "settings_web"},
+    "settings": {"settings_errors", "settings_paths", "settings_types", "settings_web"},
+    "settings_paths": {"settings_types"},
     "settings_web": {"settings_types"},
     "settings_types": set(),
     "settings_errors": set(),
     "__init__": set(),
     "__main__": {"cli"},
 }
-EVERYBODYS = {"settings", "settings_types", "settings_web"}
+EVERYBODYS = {"settings", "settings_paths", "settings_types", "settings_web"}
 AIOHTTP_ROOMS = {"web", "delivery", "sandbox", "app", "supervisor", "demo"}
 IMPURE = {
     "asyncio",

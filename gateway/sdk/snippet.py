@@ -76,11 +76,12 @@ _USUAL_DAYS = 400
 _USUAL_SAME_SITE = "lax"
 
 
-def snippet(
+def snippet(  # noqa: PLR0913 -- what a page can be told
     base_url: str,
     portal_id: str,
     prop_id: str,
     *,
+    script_path: str = "/insight.js",
     site: str = "",
     cookie_name: str = _USUAL_COOKIE,
     cookie_domain: str = "",
@@ -89,8 +90,8 @@ def snippet(
 ) -> str:
     """Give the HTML to paste into a site's pages, ready to work.
 
-    `base_url` is where browsers reach the gateway, with a path prefix if it has one (`https://track.shop.example`);
-    `site` the domain for the visitor's cookie (`shop.example`), empty for the page's own host alone. The others are the
+    `base_url` is where browsers reach the gateway, with what a proxy puts before its paths (`https://track.shop.example`);
+    `script_path` is the gateway's path of the script; `site` the domain for the visitor's cookie (`shop.example`), empty for the page's own host alone. The others are the
     gateway's `[cookies]`: `cookie_name` is `name`, `cookie_domain` is `domain` (empty: `site`; `host`: no domain at all),
     `lifetime_days` and `same_site` are called the same. Raises `ValueError` where `base_url` is no http(s) URL or has a
     query or fragment.
@@ -108,7 +109,7 @@ def snippet(
         portal_id=_literal(portal_id),
         prop_id=_literal(prop_id),
         cookie_lines="".join(cookie_lines),
-        script_url=_literal(f"{base_url.rstrip('/')}/insight.js"),
+        script_url=_literal(f"{base_url.rstrip('/')}{script_path}"),
     )
 
 

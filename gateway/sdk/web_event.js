@@ -17,8 +17,10 @@
   // Loaded a second time: only a stub that was put up since then needs us.
   if (shared._adopt) return shared._adopt();
 
+  // Where the gateway serves this very script, and where it takes events, seen from there. The gateway writes its own names here.
+  const PLACES = { script: "/insight.js", event: "event", stream_event: "stream_event" };
   const here = document.currentScript || {};
-  const script = here.src ? here : document.querySelector('script[src*="/insight.js"]') || {};
+  const script = here.src ? here : document.querySelector(`script[src*="${PLACES.script}"]`) || {};
   const home = script.src || location.href;
 
   const SECOND = 1000;
@@ -359,7 +361,7 @@
     const item = { key: STORED + Date.now() + "_" + serial++ + "_" + id, path, query, body };
     if (queue.push(item) > WAITING_EVENTS) {
       forget(queue[0].key);
-      warn("too many events are waiting: the oldest is dropped");
+      warn("too many events wait: the oldest is dropped");
     }
     attempt(() => keep(item));
     pump();
@@ -392,7 +394,7 @@
   });
 
   function send(item) {
-    const url = new URL(item.path, home) + "?" + item.query;
+    const url = new URL(PLACES[item.path], home) + "?" + item.query;
     item.isSent = true;
     if (isLeaving && item.body && !("keepalive" in Request.prototype)) {
       // A beacon has no answer, so the event stays stored and the next page sends it again.
@@ -430,7 +432,8 @@
   const bodyOf = async (answer) => answer.ok && /json/.test(answer.headers.get("Content-Type")) && answer.json();
 
   function settled(item, { status, headers }) {
-    if (!(status >= 200 && status < 500) || status === 408 || status === 429) {
+    // 404 says that the gateway has other names by now: the next page's script knows them.
+    if (!(status >= 200 && status < 500) || status === 404 || status === 408 || status === 429) {
       // Retry-After in its other form, a date, counts as not given; across origins it must be exposed to be seen.
       const seconds = Number(attempt(() => headers.get("Retry-After")));
       const backoff = FIRST_PAUSE_MS * 2 ** failures++ * (0.5 + Math.random());
@@ -441,7 +444,7 @@
     failures = 0;
     forget(item.key);
     attempt(() => store().removeItem(item.key));
-    if (status >= 400) warn("the gateway refused an event with status", status);
+    if (status >= 400) warn("refused an event with status", status);
   }
 
   // ---- What the page calls

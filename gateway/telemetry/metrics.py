@@ -29,14 +29,14 @@ from gateway.events.remedies import REMEDIES
 from gateway.events.twin import TwinState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from gateway.events.outcome import Outcome
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 _FILES = ("counter", "histogram", "gauge_livesum", "gauge_livemin", "gauge_livemax")
 # Twice what all series take.
-_FILE_BYTES = 1 << 16
+_FILE_BYTES = 1 << 17
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
 
 
@@ -135,6 +135,12 @@ class Metrics:
             ["result"],
             registry=self.registry,
         )
+        path_requests = _StepCounter(
+            "tracking_gateway_path_requests",
+            "Requests of parts that have several names, by the name.",
+            ["part", "name"],
+            registry=self.registry,
+        )
         releases = Counter(
             "tracking_gateway_quarantine_releases",
             "Release orders that were carried out, by what became of the event.",
@@ -156,6 +162,7 @@ class Metrics:
         )
         self._relayed = lru_cache(16)(relayed.labels)
         self._archived = {name: archived.labels(name) for name in ("kept", "erased", "lost")}
+        self._path_requests = path_requests.labels
         self._release = lru_cache(16)(releases.labels)
         self._held = lru_cache(64)(held.labels)
         # Every series exists from the start, so that a rate over the first event is right.
@@ -181,6 +188,10 @@ class Metrics:
         """Count a request that brought a signed cookie; one that brought none is not counted."""
         if state in self._twins:
             self._twins[state].step()
+
+    def path_counter(self, part: str, name: str) -> Callable[[], None]:
+        """Give what counts a request of a part, known by its usual path, under one of its names."""
+        return self._path_requests(part, name).step
 
     def relayed(self, how: Relayed) -> None:
         """Count one reply that was to carry the collector's answer."""

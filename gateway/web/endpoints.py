@@ -1,4 +1,4 @@
-"""What stands at the public paths: each endpoint takes a request as plain values and answers it once.
+"""What stands at the public paths, by their usual names (`gateway.web.directory` knows the others): each endpoint takes a request as plain values and answers it once.
 
 A transport looks an endpoint up by its path (`gateway.web.public`), refuses methods that are not among its own, reads the body where
 one is taken, and hands over. What always holds: an endpoint never raises, and calls `answer` exactly once, maybe before it returns.
@@ -12,17 +12,16 @@ from gateway.events.model import Reply
 from gateway.events.ppid import METHODS as PPID_METHODS
 from gateway.events.ppid import PATH as PPID_PATH
 from gateway.events.replies import PIXEL
+from gateway.settings_paths import EVENT, ICON, SCRIPT, STREAM_EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.assets.served import Served
+    from gateway.assets.own import OwnScript
     from gateway.events.model import Request
     from gateway.web.ingest import Ingest
 
-COLLECT_PATHS = ("/event", "/stream_event")
-SCRIPT_PATH = "/insight.js"
-ICON_PATH = "/favicon.ico"
+COLLECT_PATHS = (EVENT, STREAM_EVENT)
 
 
 class Endpoint(Protocol):
@@ -73,18 +72,19 @@ class Ppid:
         answer(self._ingest.ppid(request))
 
 
-class Asset:
-    """Gives an asset that stays the same as long as this process runs: the tracking script."""
+class Script:
+    """Gives our own script."""
 
     methods: tuple[str, ...] = ("GET", "HEAD")
     max_body_bytes = 0
 
-    def __init__(self, served: Served) -> None:
-        self._served = served
+    def __init__(self, script: OwnScript) -> None:
+        self._script = script
 
     def answer(self, request: Request, answer: Callable[[Reply], None]) -> None:
         """Give it in the coding that the client takes, or say that it has it already."""
-        answer(self._served.answer(request.head.accept_encoding, request.head.if_none_match))
+        head = request.head
+        answer(self._script.at(head.path).answer(head.accept_encoding, head.if_none_match))
 
 
 class Icon:
@@ -99,12 +99,12 @@ class Icon:
         answer(self._EMPTY)
 
 
-def endpoints(ingest: Ingest, script: Served) -> Mapping[str, Endpoint]:
-    """Give what stands at each public path."""
+def endpoints(ingest: Ingest, script: OwnScript) -> Mapping[str, Endpoint]:
+    """Give what stands at each public path, by its usual name."""
     collect = Collect(ingest)
     return {
         **dict.fromkeys(COLLECT_PATHS, collect),
-        SCRIPT_PATH: Asset(script),
+        SCRIPT: Script(script),
         PPID_PATH: Ppid(ingest),
-        ICON_PATH: Icon(),
+        ICON: Icon(),
     }

@@ -16,15 +16,18 @@ import orjson
 import pytest
 from aiohttp import web
 
-from gateway.assets.served import JAVASCRIPT, Served
+from gateway.assets.own import OwnScript
 from gateway.events.model import Reply
 from gateway.ledger.memory import MemoryLedger
+from gateway.names import Names
 from gateway.quarantine.memory import MemoryQuarantine
 from gateway.settings import Logging
+from gateway.settings_paths import Paths
 from gateway.spool.memory import MemorySpool
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import Metrics
+from gateway.web.directory import Directory
 from gateway.web.endpoints import endpoints
 from gateway.web.fast import encode_reply
 from gateway.web.ingest import Ingest
@@ -36,6 +39,7 @@ ROUNDS = int(os.environ.get("TRACKING_GATEWAY_FUZZ_ROUNDS", "1000"))
 SEED = int(os.environ.get("TRACKING_GATEWAY_FUZZ_SEED", "20261123"))
 LIMIT = 20_000
 BODY = orjson.dumps(event("user", "sign_in", dims={"customers": {"email": "lan@example.com"}}))
+PATHS = Paths(prefix="/x7", script=("/a.js",), event=("/e/v1",))
 CANARY = b"canary@example.com"
 BROKEN = (
     b"HTTP 400",
@@ -113,8 +117,10 @@ async def serving(tmp_path, *, is_fast, buffer_bytes=0, pipeline=None, desk=None
         stamp=lambda: STAMP,
         desk=desk,
     )
+    names = Names(PATHS, 0)
+    parts = endpoints(ingest, OwnScript(lambda *_: b"/* script */" * 200, names))
     runner = web.ServerRunner(
-        PublicServer(ingest, endpoints(ingest, Served(b"/* script */" * 200, JAVASCRIPT)), is_fast=is_fast),
+        PublicServer(ingest, Directory(parts, names, metrics.path_counter).table, is_fast=is_fast),
         shutdown_timeout=1,
     )
     await runner.setup()
@@ -139,6 +145,8 @@ def message(rng):
             b"/event",
             b"/stream_event",
             b"/insight.js",
+            b"/x7/a.js",
+            b"/x7/e/v1",
             b"/",
             b"//event",
             b"/event/",

@@ -37,6 +37,28 @@ def test_the_served_script_is_the_file_without_its_comment_lines():
     assert all(written.lstrip().startswith("//") and sent == "" for written, sent in changed)
 
 
+@pytest.mark.parametrize(
+    ("script", "event", "stream", "told"),
+    [
+        ("/insight.js", "/event", "/stream_event", ("event", "stream_event")),
+        ("/x7/a.js", "/x7/e", "/x7/s/e", ("e", "s/e")),
+        ("/insight.js", "/x7/e", "/x7/s/e", ("x7/e", "x7/s/e")),
+        ("/x7/js/a.js", "/x7/e", "/event", ("../e", "../../event")),
+    ],
+)
+def test_the_served_script_knows_its_own_path_and_where_events_go_from_there(script, event, stream, told):
+    """Events go to paths relative to the script's, so that a proxy may put something before all of them."""
+    line = f'const PLACES = {{ script: "{script}", event: "{told[0]}", stream_event: "{told[1]}" }};'
+    assert 1 == script_source(script, event, stream).decode().count(line)
+    assert script_source().count(b"\n") == script_source(script, event, stream).count(b"\n")
+
+
+def test_the_snippet_loads_the_script_from_the_path_that_it_is_told():
+    """The name of the moment, below whatever the gateway's address has before its paths."""
+    html = snippet(BASE + "/t", "1", "2", script_path="/x7/a.js")
+    assert f"{BASE}/t/x7/a.js" == _assigned(html, "script.src")
+
+
 def test_the_snippet_names_property_and_script():
     """Portal, property and the script's address stand where the script looks for them."""
     html = snippet(BASE, "33167", "564990801")

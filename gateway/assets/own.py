@@ -1,0 +1,42 @@
+"""Our own script at all of its names: at each one that says where it is itself, and under which names events are taken.
+
+What always holds: what pages are told is made before they can ask for it, beside the loop where names change while the gateway runs; only a
+name that nobody has been told for long is made when somebody asks for it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from gateway.assets.served import JAVASCRIPT, Served
+from gateway.names import OLDER
+from gateway.settings_paths import EVENT, SCRIPT, STREAM_EVENT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.names import Names
+
+
+class OwnScript:
+    """Gives the script for each of its paths; `source(script, event, stream_event)` are its bytes for three paths."""
+
+    def __init__(self, source: Callable[[str, str, str], bytes], names: Names) -> None:
+        self._source = source
+        self.make_for(names)
+
+    def make_for(self, names: Names) -> None:
+        """Make the script anew for the names of another time, and serve that from then on. May run in a thread."""
+        paths = [name.path for name in names.of(SCRIPT) if name.counted_as != OLDER]
+        made = {path: self._make(path, names) for path in paths}
+        self._names, self._made = names, made
+
+    def at(self, path: str) -> Served:
+        """Give the script for one of its paths."""
+        served = self._made.get(path)
+        if served is None:
+            served = self._made[path] = self._make(path, self._names)
+        return served
+
+    def _make(self, path: str, names: Names) -> Served:
+        return Served(self._source(path, names.told(EVENT), names.told(STREAM_EVENT)), JAVASCRIPT)
