@@ -26,6 +26,8 @@ _RESERVED = frozenset({ICON, "/healthz", "/readyz", "/metrics"})
 # RFC 3986, section 2.3: what no proxy or browser ever writes in another way.
 _SEGMENTS = re.compile(r"(?:/[A-Za-z0-9._~-]+)+\Z")
 _MOST_CHARACTERS = 128
+# Each is counted, and the space for counting is taken when the gateway starts.
+_MOST_PATHS = 256
 
 
 def _path(value: str) -> str:
@@ -119,6 +121,9 @@ class Paths(Section):
                 if owners.setdefault(path, usual) != usual:
                     msg = f"{path} would be both {owners[path]} and {usual}: give one of them another name"
                     raise ValueError(msg)
+        if len(owners) > _MOST_PATHS:
+            msg = f"these are {len(owners)} paths: take names or prefixes out until there are {_MOST_PATHS}"
+            raise ValueError(msg)
         return value
 
     def listed(self, usual: str) -> tuple[str, ...]:

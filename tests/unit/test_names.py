@@ -107,6 +107,11 @@ def test_a_new_secret_comes_in_before_it_is_used():
         ({"prefix": "/a", "old_prefixes": ("/a",)}, "default_names", "twice"),
         ({"prefix": "/a", "old_prefixes": ("/a/b",), "event": ("/b/e",), "ppid": ("/e",)}, "default_names", "/a/b/e"),
         ({"assets": {"/w.js": ("/ppid",)}}, "default_names", "both /ppid and /w.js"),
+        (
+            {"script": [f"/{n}.js" for n in range(16)], "event": [f"/{n}" for n in range(16)], "old_prefixes": [f"/p{n}" for n in range(7)]},
+            "default_names",
+            "these are 288 paths",
+        ),
         ({"assets": {"/insight.js": ("/a.js",)}}, "assets", "paths.script"),
         ({"default_names": False}, "default_names", "paths.script ="),
         ({"default_names": False, "script": ("/a.js",)}, "default_names", "paths.event ="),

@@ -137,6 +137,6 @@ async def test_the_numbers_of_a_worker_never_need_more_of_a_disk_than_they_had_a
         files = {path.name: path.stat() for path in tmp_path.iterdir()}
     assert {"counter_0.db", "gauge_livesum_0.db", "histogram_0.db"} < set(files)
     for name, found in files.items():
-        assert found.st_blocks * 512 >= found.st_size == 1 << 16, name
+        assert found.st_blocks * 512 >= found.st_size == 1 << 17, name
         used = int.from_bytes((tmp_path / name).read_bytes()[:4], "little")
         assert 0 < used < found.st_size // 2, name
