@@ -12,6 +12,7 @@ from gateway.events.identity import Identified, Repair
 from gateway.events.model import (
     Alias,
     AuditNote,
+    Binding,
     Claim,
     JsonObject,
     QuarantineEntry,
@@ -168,4 +169,23 @@ def _claim(portal_id: str, pending: Pending, *, holds_alias: bool) -> Claim:
         proved_keys=identified.proved_keys,
         holds_alias=holds_alias,
         event_id=pending.event_id,
+    )
+
+
+def quarantine_entry(
+    prepared: Prepared, pending: Pending, binding: Binding, rejection: Rejection, record: Record | None
+) -> QuarantineEntry:
+    """Give what waits for a person: the event as a release would forward it, and why it waits."""
+    assert record is not None
+    return QuarantineEntry(
+        event_id=pending.event_id,
+        portal_id=prepared.envelope.portal_id,
+        prop_id=prepared.envelope.prop_id,
+        uid=pending.uid,
+        reason=rejection.reason,
+        detail=rejection.detail,
+        held_ms=prepared.stamp.now_ms,
+        claimed_cid=pending.identified.cid,
+        bound_cid=binding.cid,
+        record=record,
     )

@@ -41,6 +41,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     accept_encoding: str = ""
     if_none_match: str = ""
     content_type: str = ""
+    content_encoding: str = ""
+    authorization: str = ""
     cookie: str = ""
     forwarded_for: str = ""
     fetch_site: str = ""

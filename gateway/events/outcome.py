@@ -41,8 +41,11 @@ class Reason(StrEnum):
     UNAVAILABLE = "unavailable"
     TOO_LARGE = "too_large"
     BAD_JSON = "bad_json"
+    BAD_BODY = "bad_body"
     BAD_FIELD = "bad_field"
     BAD_REDIRECT = "bad_redirect"
+    UNKNOWN_CODING = "unknown_coding"
+    UNAUTHORIZED = "unauthorized"
     REFUSED_BY_COLLECTOR = "refused_by_collector"
     TOO_OLD = "too_old"
     ERASED_WHILE_WAITING = "erased_while_waiting"
@@ -72,8 +75,12 @@ FATES: dict[Reason, Fate] = {
     Reason.UNAVAILABLE: Fate(Outcome.DROPPED, 503, "error"),
     Reason.TOO_LARGE: Fate(Outcome.MALFORMED, 413, "warning"),
     Reason.BAD_JSON: Fate(Outcome.MALFORMED, 400, "warning"),
+    Reason.BAD_BODY: Fate(Outcome.MALFORMED, 400, "warning"),
     Reason.BAD_FIELD: Fate(Outcome.MALFORMED, 400, "warning"),
     Reason.BAD_REDIRECT: Fate(Outcome.MALFORMED, 400, "warning"),
+    Reason.UNKNOWN_CODING: Fate(Outcome.MALFORMED, 415, "warning"),
+    # A server that doesn't know the property's secret, or a page that calls itself one.
+    Reason.UNAUTHORIZED: Fate(Outcome.DROPPED, 401, "warning"),
     Reason.REFUSED_BY_COLLECTOR: Fate(Outcome.UNDELIVERABLE, 0, "error"),
     Reason.TOO_OLD: Fate(Outcome.EXPIRED, 0, "error"),
     # What was asked for: kept nowhere and sent nowhere.

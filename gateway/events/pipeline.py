@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from gateway.events import conflicts, replies, wire
+from gateway.events import bodies, conflicts, replies, wire
 from gateway.events.cookie_answers import CookieAnswers, is_forgotten
 from gateway.events.cookies import UidCookie
-from gateway.events.decisions import Decision, Pending, Prepared, Scope, Verdict
+from gateway.events.decisions import Decision, Pending, Prepared, Scope, Verdict, quarantine_entry
 from gateway.events.enrichment import Enricher
+from gateway.events.forms import joined, parse_query, split_request_id
 from gateway.events.identity import Identities
 from gateway.events.keyring import Keyring
-from gateway.events.model import QuarantineEntry, Record
+from gateway.events.model import Record
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.places import attach, replace_uid
 from gateway.events.ppid import PpidDesk
@@ -48,6 +49,7 @@ class Pipeline:
             max_depth=settings.server.max_depth,
             max_batch=settings.server.max_batch,
         )
+        self._max_body_bytes = settings.server.max_body_bytes
         self._properties = Properties(settings.properties, settings.identity)
         self._identities = Identities(settings.identity)
         self._uids = Uids(self._identities)
@@ -66,7 +68,7 @@ class Pipeline:
         self.ppid = PpidDesk(self._properties, self._cookie).answer
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = lru_cache(_SCOPES)(
-            lambda query: self._scope(wire.read_envelope(wire.parse_query(query)))
+            lambda query: self._scope(wire.read_envelope(joined(parse_query(query))))
         )
         # By property and origin: what one property allows, another may not.
         self._about_origin = lru_cache(_SCOPES)(self._read_origin)
@@ -74,23 +76,39 @@ class Pipeline:
     def prepare(self, request: Request, stamp: Stamp) -> Prepared:
         """Decode, screen and claim: find out what came, whose property it is of, and whom each event names."""
         head, body = request.head, request.body
-        if head.method == "POST" and not wire.is_form(head.content_type, body):
-            query, request_id = wire.split_request_id(head.query)
-            scope = self._scope_of_query(query)
-            decoded = wire.decode_body(scope.envelope, request_id, body, self._shapes)
-            if decoded.envelope is not scope.envelope:
-                scope = self._scope(decoded.envelope)
-            may_hold = bool(scope.envelope.fields) or self._identities.mentions_fields(body)
-            return self._prepared(request, stamp, scope, decoded, may_hold=may_hold)
-        parameters = wire.parse_query(head.query)
-        if head.method == "POST":
-            parameters.update(wire.parse_query(body.decode("utf-8", "replace")))
-        decoded = wire.decode_query(parameters, self._shapes)
+        if head.method != "POST":
+            return self._of_form(request, stamp, bodies.Form({}))
+        read = (
+            body
+            if bodies.is_plain(head, body)
+            else bodies.read(head, body, self._shapes, self._max_body_bytes)
+        )
+        if isinstance(read, bodies.Form):
+            return self._of_form(request, stamp, read)
+        query, request_id = split_request_id(head.query)
+        scope = self._scope_of_query(query)
+        if isinstance(read, bytes) and not read.strip() and scope.envelope.fields:
+            # A beacon without a body: the event stands in its query string.
+            return self._of_form(request, stamp, bodies.Form({}))
+        decoded = wire.decode_body(scope.envelope, request_id, read, self._shapes)
+        if decoded.envelope is not scope.envelope:
+            scope = self._scope(decoded.envelope)
+        may_hold = read is not body or bool(scope.envelope.fields) or self._identities.mentions_fields(body)
+        return self._prepared(request, stamp, scope, decoded, may_hold=may_hold)
+
+    def _of_form(self, request: Request, stamp: Stamp, form: bodies.Form) -> Prepared:
+        """Prepare what came as parameters: a GET, or a form, which may hold the event as JSON in one of its fields."""
+        parameters = joined({**parse_query(request.head.query), **form.fields})
+        if form.text:
+            envelope, request_id = wire.read_envelope(parameters), parameters.get("request_id", "")
+            decoded = wire.decode_body(envelope, request_id, form.text, self._shapes)
+        else:
+            decoded = wire.decode_query(parameters, self._shapes)
         return self._prepared(request, stamp, self._scope(decoded.envelope), decoded, may_hold=True)
 
     def unread(self, request: Request, stamp: Stamp, rejection: Rejection) -> tuple[Prepared, Decision]:
         """Decide a request whose body could not be read (too large, broken compression): one event, rejected."""
-        query, request_id = wire.split_request_id(request.head.query)
+        query, request_id = split_request_id(request.head.query)
         scope = self._scope_of_query(query)
         decoded = wire.Decoded(scope.envelope, request_id, [rejection])
         prepared = self._prepared(request, stamp, scope, decoded, may_hold=True)
@@ -99,7 +117,7 @@ class Pipeline:
     def preflight(self, request: Request) -> Reply:
         """Answer a cross-origin preflight. One that does not name its property is allowed for the origins of all."""
         origin = request.head.origin
-        query = wire.parse_query(request.head.query)
+        query = parse_query(request.head.query)
         property_ = self._properties.find(query.get("portal_id", ""), query.get("prop_id", ""))
         allowed = property_.allows_origin(origin) if property_ else self._properties.any_allows_origin(origin)
         return replies.preflight(allowed=bool(origin) and allowed, origin=origin)
@@ -187,7 +205,7 @@ class Pipeline:
                 events.append(uid)
                 continue
             event_id = stamp.event_id(index)
-            request_id = wire.request_id_of(decoded.request_id, event_id, index)
+            request_id = decoded.request_id_of(index, event_id)
             identified = self._identities.identify(fields, may_hold_fields=may_hold)
             whence = "event"
             if not uid and foreign and identified.cid is not None:
@@ -240,7 +258,7 @@ class Pipeline:
             action=action,
             session=session,
             record=record if outcome is Outcome.ACCEPTED else None,
-            entry=_entry(prepared, pending, binding, rejection, record)
+            entry=quarantine_entry(prepared, pending, binding, rejection, record)
             if outcome is Outcome.QUARANTINED
             else None,
             is_new_binding=binding.is_new,
@@ -314,21 +332,3 @@ class Pipeline:
             status = 503 if unavailable else 200 if kept else FATES[first.reason].status
             return replies.batch(results, status, headers)
         return replies.success(envelope, results[0], headers)
-
-
-def _entry(
-    prepared: Prepared, pending: Pending, binding: Binding, rejection: Rejection, record: Record | None
-) -> QuarantineEntry:
-    assert record is not None
-    return QuarantineEntry(
-        event_id=pending.event_id,
-        portal_id=prepared.envelope.portal_id,
-        prop_id=prepared.envelope.prop_id,
-        uid=pending.uid,
-        reason=rejection.reason,
-        detail=rejection.detail,
-        held_ms=prepared.stamp.now_ms,
-        claimed_cid=pending.identified.cid,
-        bound_cid=binding.cid,
-        record=record,
-    )

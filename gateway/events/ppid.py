@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import orjson
 
-from gateway.events import replies, wire
+from gateway.events import replies
+from gateway.events.forms import parse_query
 from gateway.events.model import Reply
 from gateway.events.outcome import FATES, Reason, Rejection
 
@@ -56,7 +57,7 @@ class PpidDesk:
         `format=text` the bare text, empty without a UID. A page of an origin that is not the property's gets 403.
         """
         head = request.head
-        query = wire.parse_query(head.query)
+        query = parse_query(head.query)
         portal_id, prop_id = query.get("portal_id", ""), query.get("prop_id", "")
         owner = self._properties.find(portal_id, prop_id)
         if head.method == "OPTIONS":

@@ -21,6 +21,7 @@ import orjson
 from gateway.events import conflicts, wire
 from gateway.events.cookies import STRANGER
 from gateway.events.decisions import Pending, Prepared, Scope
+from gateway.events.forms import parse_query, split_request_id
 from gateway.events.model import AuditNote, Binding, Claim, Head, JsonObject, QuarantineEntry, Record, Request
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.places import attach, replace_uid
@@ -127,9 +128,9 @@ class Releases:
         identified = self._identities.identify(fields, may_hold_fields=True)
         if identified.rejection is not None and way is not Way.STRIP:
             return _stays(identified.rejection)
-        query, request_id = wire.split_request_id(entry.record.query)
+        query, request_id = split_request_id(entry.record.query)
         envelope = msgspec.structs.replace(
-            wire.read_envelope(wire.parse_query(query)), portal_id=entry.portal_id, prop_id=entry.prop_id
+            wire.read_envelope(parse_query(query)), portal_id=entry.portal_id, prop_id=entry.prop_id
         )
         pending = Pending(entry.event_id, request_id, entry.record.uid, fields, identified)
         prepared = Prepared(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from gateway.events.coding import ACCEPTED
 from gateway.events.model import Reply
 from gateway.events.outcome import FATES, WORDS, Rejection
 
@@ -28,6 +29,14 @@ _JSON: Headers = (("Content-Type", "application/json"), *_ALWAYS)
 _SCRIPT: Headers = (("Content-Type", "application/javascript; charset=utf-8"), *_ALWAYS)
 _GIF: Headers = (("Content-Type", "image/gif"), *_ALWAYS)
 _RETRY: Headers = (("Retry-After", str(RETRY_AFTER_SECONDS)),)
+# What an answer of this status says besides: RFC 9110, sections 10.2.3, 11.6.1 and 15.5.16.
+_NOTES: dict[int, Headers] = {
+    401: (("WWW-Authenticate", 'Bearer realm="tracking-gateway"'),),
+    415: (("Accept-Encoding", ACCEPTED),),
+    503: _RETRY,
+}
+# No page gets one of these for what it has shown: it is too much, not a page's, or is to be sent again.
+_SAID_TO_ALL = frozenset({401, 413, 415, 503})
 
 
 def cross_origin(origin: str, *, allowed: bool) -> Headers:
@@ -82,10 +91,9 @@ def failure(
     notes: Headers = (
         ("X-Tracking-Outcome", f"{fate.outcome}; reason={rejection.reason}; field={_token(rejection.field)}"),
     )
-    if fate.status == 503:
-        notes += _RETRY
+    notes += _NOTES.get(fate.status, ())
     kind = envelope.response_type
-    status = fate.status if fate.status in {413, 503} else 200
+    status = fate.status if fate.status in _SAID_TO_ALL else 200
     if kind == "redirect" and redirect_allowed:
         return Reply(302, (("Location", envelope.redirect_url), *_ALWAYS, *notes, *headers))
     if kind == "pixel":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from gateway.events.json_text import has_long_numbers, mended, with_long_numbers_as_text
 from gateway.events.outcome import Reason, Rejection
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ _WORDS = {
     "context": "an object",
 }
 _MAX_TEXT = 1_024
+_BATCH = 10
 
 
 class Shapes:
@@ -42,28 +44,43 @@ class Shapes:
         self.max_batch = max_batch
 
     def parse(self, text: bytes, name: str) -> Any | Rejection:
-        """Read JSON (RFC 8259: no NaN, valid UTF-8) within the bounds; `name` is the field that holds the text."""
+        """Read JSON (RFC 8259: no NaN, valid UTF-8) within the bounds; `name` is the field that holds the text, empty for a body.
+
+        What clients write that is no JSON, or that a parser would round, is mended first (`gateway.events.json_text`). A body may be an
+        array, of which each element is bounded as one by itself is, and all of them by `batch_problem`.
+        """
+        if has_long_numbers(text):
+            text = with_long_numbers_as_text(text)
         try:
             value = orjson.loads(text)
-        except orjson.JSONDecodeError as error:
-            # Of the parser's sentence only the position is given: the text around it may be an address.
-            what = "the body is empty" if not text.strip() else f"not valid JSON at byte {error.pos}"
-            return Rejection(Reason.BAD_JSON, name or "(body)", what)
+        except orjson.JSONDecodeError:
+            try:
+                value = orjson.loads(mended(text))
+            except orjson.JSONDecodeError as error:
+                return Rejection(Reason.BAD_JSON, name or "(body)", _what_is_wrong(text, error))
         # Upper bounds that cost next to nothing; only what exceeds one is walked. An element takes at least two bytes.
         if len(text) > 2 * self.max_keys or text.count(b"[") + text.count(b"{") > self.max_depth:
+            if isinstance(value, list) and not name:
+                return self.batch_problem(value) or [self._walk(each, "") or each for each in value]
             return self._walk(value, name) or value
         return value
 
-    def _walk(self, value: Any, name: str) -> Rejection | None:
-        keys = 0
-        level: list[tuple[str, Any]] = [(name, value)]
-        for _ in range(self.max_depth):
+    def batch_problem(self, values: list[Any]) -> Rejection | None:
+        """Say what is wrong with an array of events as a whole: it may have ten times as many keys as one event."""
+        return self._walk(values, "", _BATCH, 1)
+
+    def _walk(self, value: Any, name: str, factor: int = 1, more_depth: int = 0) -> Rejection | None:
+        keys, most = 0, self.max_keys * factor
+        level: list[tuple[str, Any]] = [(name, value)] if isinstance(value, dict | list) else []
+        for _ in range(self.max_depth + more_depth):
             below: list[tuple[str, Any]] = []
             for top, each in level:
                 # Elements count as keys do: each may be an address to be read.
                 keys += len(each)
-                if keys > self.max_keys:
-                    detail = f"more than {self.max_keys} keys and elements in one request"
+                if keys > most:
+                    detail = (
+                        f"more than {most} keys and elements in one {'event' if factor == 1 else 'request'}"
+                    )
                     return Rejection(Reason.BAD_FIELD, _widest(value, name), detail)
                 children = each.items() if isinstance(each, dict) else [("", child) for child in each]
                 below += [(top or key, child) for key, child in children if isinstance(child, dict | list)]
@@ -73,6 +90,17 @@ class Shapes:
         return Rejection(
             Reason.BAD_FIELD, level[0][0] or "(body)", f"nested deeper than {self.max_depth} levels"
         )
+
+
+def _what_is_wrong(text: bytes, error: orjson.JSONDecodeError) -> str:
+    """Say why a text can't be read. Of the parser's sentence only the position is given: the text around it may be an address."""
+    if not text.strip():
+        return "the body is empty"
+    try:
+        text.decode()
+    except UnicodeDecodeError as wrong:
+        return f"not UTF-8 at byte {wrong.start}: send UTF-8, or name the charset in Content-Type"
+    return f"not valid JSON at byte {error.pos}"
 
 
 def field_problem(fields: JsonObject) -> Rejection | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote_plus, urlencode
+from urllib.parse import unquote, urlencode
 
 import msgspec
 
@@ -21,6 +21,8 @@ from gateway.events.shapes import Shapes, field_problem
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from gateway.events.bodies import Lines
+
 RESPONSE_TYPES = frozenset({"javascript", "json", "pixel", "redirect"})
 _EVENT_TEXTS = ("uid", "aid", "cid", "sid", "ec", "ea", "en", "et")
 _EVENT_JSON = ("items", "dims", "extra", "context")
@@ -31,13 +33,16 @@ _ENVELOPE = frozenset(
 _NEVER_CARRIED = frozenset(
     {*_EVENT_TEXTS, *_EVENT_JSON, "customer_id", "identify_id", "reset_uid", "generate_uid"}
 )
-_BODY_ENVELOPE = frozenset({"portal_id", "prop_id", "request_id", "is_s2s"})
+# What a body may say of the whole request; it stands there instead of in the query string.
+_BODY_ENVELOPE = ("portal_id", "prop_id", "request_id", "resp_type", "redirect_url", "is_s2s")
+_BODY_ENVELOPE_SET = frozenset(_BODY_ENVELOPE)
 # Parameters that name nobody.
 _HARMLESS = frozenset({"is_s2s", "is_server", "is_debug", "delivery_src"})
 _LONGEST_PHONE = 15
 _SHORTEST_WRITTEN_PHONE = 7
 _LONGEST_WRITTEN_PHONE = 30
 _WITHOUT_MARKS = str.maketrans("", "", "._~-")
+_ESCAPED_TWICE = frozenset({"%7B", "%7b", "%5B", "%5b"})
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 
 
@@ -63,47 +68,21 @@ class Envelope(msgspec.Struct, frozen=True):
 class Decoded(msgspec.Struct, frozen=True):
     """A request after decoding: each event either its fields or the reason why it can't be read.
 
-    `request_id` is the client's own, empty when it has none. `is_batch`: an array came.
+    `request_id` is the client's own, empty when it has none. `is_batch`: an array came; `own_ids` are the ids that its events
+    have for themselves, one for each, empty for one that has none.
     """
 
     envelope: Envelope
     request_id: str
     events: list[JsonObject | Rejection]
     is_batch: bool = False
+    own_ids: tuple[str, ...] = ()
 
-
-def parse_query(text: str) -> dict[str, str]:
-    """Read a query string or form body; of a parameter that stands twice the first counts.
-
-    Broken percent-encoding and invalid UTF-8 become replacement characters, never an error: a GET is often an image tag
-    that nobody can mend.
-    """
-    values: dict[str, str] = {}
-    if "%" not in text and "+" not in text:
-        for pair in text.split("&"):
-            name, _, value = pair.partition("=")
-            if name:
-                values.setdefault(name, value)
-        return values
-    for name, value in parse_qsl(text, keep_blank_values=True, errors="replace", max_num_fields=None):
-        values.setdefault(name, value)
-    return values
-
-
-def split_request_id(query: str) -> tuple[str, str]:
-    """Give the query string without its `request_id`, and that id, decoded.
-
-    What is left repeats from event to event, so that whoever reads it may remember what it means.
-    """
-    start = query.find("request_id=")
-    while start > 0 and query[start - 1] != "&":
-        start = query.find("request_id=", start + 1)
-    if start < 0:
-        return query, ""
-    end = query.find("&", start)
-    value = query[start + 11 : end] if end >= 0 else query[start + 11 :]
-    rest = query[:start] + (query[end + 1 :] if end >= 0 else "")
-    return rest, unquote_plus(value) if "%" in value or "+" in value else value
+    def request_id_of(self, index: int, event_id: str) -> str:
+        """Give the id of an event that stays the same on every attempt: its own, else the request's, else `event_id`."""
+        if self.own_ids and self.own_ids[index]:
+            return request_id_of(self.own_ids[index], event_id, 0)
+        return request_id_of(self.request_id, event_id, index)
 
 
 def decode_query(query: Mapping[str, str], shapes: Shapes) -> Decoded:
@@ -121,6 +100,9 @@ def _read_fields(query: Mapping[str, str], shapes: Shapes) -> tuple[JsonObject, 
     for name in _EVENT_JSON:
         text = query.get(name)
         if text:
+            if text[:3] in _ESCAPED_TWICE:
+                # Tools that send messages escape a link that has been escaped already.
+                text = unquote(text)
             value = shapes.parse(text.encode("utf-8", "replace"), name)
             if isinstance(value, Rejection):
                 problem = problem or value
@@ -129,14 +111,16 @@ def _read_fields(query: Mapping[str, str], shapes: Shapes) -> tuple[JsonObject, 
     return fields, problem
 
 
-def decode_body(envelope: Envelope, request_id: str, body: bytes, shapes: Shapes) -> Decoded:
-    """Turn the JSON body of a POST into its events, one object or an array of them.
+def decode_body(
+    envelope: Envelope, request_id: str, body: bytes | Lines | Rejection, shapes: Shapes
+) -> Decoded:
+    """Turn the JSON body of a POST into its events: one object, an array of them, or one on each line.
 
     `envelope` and `request_id` are what the query string says; the answer's envelope is another one where the body says more.
     """
-    value = shapes.parse(body, "")
+    value = _parsed(body, shapes)
     if isinstance(value, dict):
-        if _BODY_ENVELOPE.isdisjoint(value):
+        if _BODY_ENVELOPE_SET.isdisjoint(value):
             return Decoded(envelope, request_id, [_event(value, envelope, shapes)])
         completed, own_id = _completed(envelope, request_id, value)
         return Decoded(completed, own_id, [_event(value, envelope, shapes)])
@@ -145,21 +129,44 @@ def decode_body(envelope: Envelope, request_id: str, body: bytes, shapes: Shapes
     if not isinstance(value, list) or not value:
         detail = "write one event as a JSON object, or an array of them"
         return Decoded(envelope, request_id, [Rejection(Reason.BAD_FIELD, "(body)", detail)])
-    if len(value) > shapes.max_batch:
-        detail = f"an array of {len(value)} events; send at most {shapes.max_batch} at a time"
-        return Decoded(envelope, request_id, [Rejection(Reason.TOO_LARGE, "(body)", detail)])
-    first = next((each for each in value if isinstance(each, dict)), {})
-    completed, own_id = _completed(envelope, request_id, first)
-    events = [_stranger(each, completed) or _event(each, envelope, shapes) for each in value]
-    return Decoded(completed, own_id, events, is_batch=True)
+    return _batch(envelope, request_id, value, shapes)
 
 
-def is_form(content_type: str, body: bytes) -> bool:
-    """Tell whether a body is a form. `curl -d '{…}'` calls its JSON one: what begins like JSON is JSON."""
-    return content_type.startswith("application/x-www-form-urlencoded") and body.lstrip()[:1] not in {
-        b"{",
-        b"[",
-    }
+def _parsed(body: bytes | Lines | Rejection, shapes: Shapes) -> Any:
+    if isinstance(body, bytes):
+        return shapes.parse(body, "")
+    if isinstance(body, Rejection):
+        return body
+    if len(body.texts) > shapes.max_batch:
+        return _too_many(len(body.texts), shapes)
+    return shapes.batch_problem(values := [shapes.parse(each, "") for each in body.texts]) or values
+
+
+def _batch(envelope: Envelope, request_id: str, values: list[Any], shapes: Shapes) -> Decoded:
+    if len(values) > shapes.max_batch:
+        return Decoded(envelope, request_id, [_too_many(len(values), shapes)])
+    first = next((each for each in values if isinstance(each, dict)), {})
+    completed, request_id = _completed(envelope, request_id, {**first, "request_id": request_id})
+    own_ids = _own_request_ids(values)
+    events = [_stranger(each, completed) or _event(each, envelope, shapes) for each in values]
+    return Decoded(completed, request_id, events, is_batch=True, own_ids=own_ids)
+
+
+def _too_many(count: int, shapes: Shapes) -> Rejection:
+    return Rejection(Reason.TOO_LARGE, "(body)", f"{count} events; send at most {shapes.max_batch} at a time")
+
+
+def _own_request_ids(values: list[Any]) -> tuple[str, ...]:
+    """Take the ids that the events of an array have for themselves: one that is sent again, alone, is still the same.
+
+    An id that several have is told apart by their index: to the collector they would be one event.
+    """
+    found: dict[str, None] = {}
+    for index, value in enumerate(values):
+        own = value.pop("request_id", "") if isinstance(value, dict) else ""
+        text = str(own) if isinstance(own, str | int) else ""
+        found[f"{text}.{index}" if text and text in found else text or f"\0{index}"] = None
+    return tuple("" if each.startswith("\0") else each for each in found)
 
 
 def read_envelope(query: Mapping[str, str]) -> Envelope:
@@ -184,34 +191,50 @@ def read_envelope(query: Mapping[str, str]) -> Envelope:
 
 
 def _completed(envelope: Envelope, request_id: str, fields: JsonObject) -> tuple[Envelope, str]:
-    """Take from the body what stands there instead of in the query: some server clients send everything as one object."""
+    """Take from the body what it says of the whole request, and let it win: some server clients send everything as one object."""
     found = {
-        name: str(fields.pop(name))
-        for name in ("portal_id", "prop_id", "request_id")
-        if name in fields and isinstance(fields[name], str | int)
+        name: str(value)
+        for name in _BODY_ENVELOPE
+        if isinstance(value := fields.get(name), str | int) and value != ""
     }
-    # A tuple, not a set: the value may be anything, also what has no hash.
-    is_s2s = envelope.is_s2s or fields.get("is_s2s") in (True, "true")
+    for name in _BODY_ENVELOPE:
+        fields.pop(name, None)
+    response_type, carried = found.get("resp_type", ""), envelope.carried
+    if "is_s2s" in found:
+        # The collector reads it in the query string.
+        carried = {**carried, "is_s2s": found["is_s2s"].lower()}
     completed = msgspec.structs.replace(
         envelope,
-        portal_id=found.get("portal_id", "") or envelope.portal_id,
-        prop_id=found.get("prop_id", "") or envelope.prop_id,
-        is_s2s=is_s2s,
+        portal_id=found.get("portal_id", envelope.portal_id),
+        prop_id=found.get("prop_id", envelope.prop_id),
+        response_type=response_type or envelope.response_type,
+        explicit_type=bool(response_type) or envelope.explicit_type,
+        redirect_url=found.get("redirect_url", envelope.redirect_url),
+        is_s2s=found["is_s2s"].lower() == "true" if "is_s2s" in found else envelope.is_s2s,
+        carried=carried,
     )
-    return completed, request_id or found.get("request_id", "")
+    return completed, found.get("request_id", request_id)
 
 
 def _stranger(value: Any, envelope: Envelope) -> Rejection | None:
-    """Refuse an event of an array that names another property than the first; what agrees is taken out of it."""
-    if isinstance(value, dict):
-        for name, expected in (("portal_id", envelope.portal_id), ("prop_id", envelope.prop_id)):
-            if name in value and str(value.pop(name)) != expected:
-                return Rejection(Reason.BAD_FIELD, name, "must be the same for all events of an array")
+    """Refuse an event of an array that is of another property, or another sender, than the first; what agrees is taken out of it."""
+    if not isinstance(value, dict):
+        return None
+    for name, expected in (("portal_id", envelope.portal_id), ("prop_id", envelope.prop_id)):
+        if name in value and str(value.pop(name)) != expected:
+            return Rejection(Reason.BAD_FIELD, name, "must be the same for all events of an array")
+    is_s2s = value.pop("is_s2s", None)
+    if is_s2s is not None and (str(is_s2s).lower() == "true") != envelope.is_s2s:
+        return Rejection(Reason.BAD_FIELD, "is_s2s", "must be the same for all events of an array")
+    for name in ("resp_type", "redirect_url"):
+        value.pop(name, None)
     return None
 
 
 def _event(value: Any, envelope: Envelope, shapes: Shapes) -> JsonObject | Rejection:
     """Give an event of a body, with what only the query string says of it; read anew for each event, which owns its fields."""
+    if isinstance(value, Rejection):
+        return value
     if not envelope.fields or not isinstance(value, dict):
         return _checked(value)
     more, problem = _read_fields(

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from gateway.events.model import Reply
     from gateway.web.public import PublicServer
 
-_REASONS = {200: "OK", 204: "No Content", 302: "Found", 304: "Not Modified", 400: "Bad Request", 403: "Forbidden",
-            404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable", 413: "Request Entity Too Large", 503: "Service Unavailable"}  # fmt: skip
+_REASONS = {200: "OK", 204: "No Content", 302: "Found", 304: "Not Modified", 400: "Bad Request",
+            401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable",
+            413: "Request Entity Too Large", 415: "Unsupported Media Type", 503: "Service Unavailable"}  # fmt: skip
 
 
 class FastConnection(RequestHandler):

@@ -212,10 +212,8 @@ class Ingest:
         return self._unread(request, Reason.TOO_LARGE, f"is larger than {self.max_body_bytes} bytes")
 
     def broken_body(self, request: Request) -> Reply:
-        """Answer a request whose body came whole but can't be unpacked."""
-        return self._unread(
-            request, Reason.BAD_JSON, "can't be unpacked: its Content-Encoding or framing is broken"
-        )
+        """Answer a request whose body can't be told from what follows it."""
+        return self._unread(request, Reason.BAD_BODY, "can't be read: its framing is broken")
 
     def ppid(self, request: Request) -> Reply:
         """Answer who the visitor is to Google Ad Manager; it is no event."""

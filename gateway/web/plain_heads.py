@@ -16,7 +16,7 @@ from gateway.events.model import Head, Request
 MAX_HEAD_BYTES = 32_768
 _MAX_HEAD_FIELDS = 100
 # Each of these changes how a body is framed, or what a connection is.
-_NOT_PLAIN = frozenset({"transfer-encoding", "content-encoding", "expect", "upgrade", "trailer", "te"})
+_NOT_PLAIN = frozenset({"transfer-encoding", "expect", "upgrade", "trailer", "te"})
 _NOT_PLAIN_BYTES = frozenset(name.encode() for name in _NOT_PLAIN)
 # RFC 9110, section 5.6.2: what a field's name is made of; and section 5.5: what its value is, in any encoding.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
@@ -138,6 +138,8 @@ def to_request(head: PlainHead, body: bytes, peer: str) -> Request:
             accept_encoding=get("accept-encoding", ""),
             if_none_match=get("if-none-match", ""),
             content_type=get("content-type", ""),
+            content_encoding=get("content-encoding", ""),
+            authorization=get("authorization", ""),
             cookie=get("cookie", ""),
             forwarded_for=get("x-forwarded-for", ""),
         ),

@@ -46,6 +46,8 @@ class PublicServer(web.Server):
             keepalive_timeout=_KEEPALIVE_SECONDS,
             max_line_size=_MAX_LINE_BYTES,
             max_field_size=_MAX_HEADER_BYTES,
+            # Bodies are unpacked where they are read (`gateway.events.coding`), within bounds of our own, for any transport.
+            auto_decompress=False,
         )
         self.ingest = ingest
         self._endpoints = endpoints
@@ -148,6 +150,8 @@ def _head(request: web.BaseRequest, method: str, path: str, query: str) -> Head:
         accept_encoding=_text(get("Accept-Encoding", "")),
         if_none_match=_text(get("If-None-Match", "")),
         content_type=_text(get("Content-Type", "")),
+        content_encoding=_text(",".join(request.headers.getall("Content-Encoding", ()))),
+        authorization=_text(get("Authorization", "")),
         # A proxy may add a line of its own instead of extending the visitor's: together they are one list.
         fetch_site=get("Sec-Fetch-Site", ""),
         fetch_mode=get("Sec-Fetch-Mode", ""),

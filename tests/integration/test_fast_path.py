@@ -34,6 +34,7 @@ from gateway.web.ingest import Ingest
 from gateway.web.plain_heads import read_head
 from gateway.web.public import PublicServer
 from tests.builders import QUERY, STAMP, event, shop_pipeline
+from tests.encodings import CODINGS
 
 ROUNDS = int(os.environ.get("TRACKING_GATEWAY_FUZZ_ROUNDS", "1000"))
 SEED = int(os.environ.get("TRACKING_GATEWAY_FUZZ_SEED", "20261123"))
@@ -165,6 +166,7 @@ def message(rng):
             b"?" * 3,
         ]
     )
+    coding = rng.choice([*[""] * 12, *CODINGS, "lzma"])
     body = rng.choice(
         [*[BODY] * 12, b"{", b"", CANARY, b"x" * (LIMIT + 1), orjson.dumps([event(), {}, event(uid="")])]
     )
@@ -180,6 +182,9 @@ def message(rng):
         ),
         rng.choice([b"User-Agent: Mozilla/5.0 \xe1\xbb\x87", b"User-Agent: \xff\xfe", b"user-agent:\t x \t"]),
     ]
+    if coding and rng.random() < 0.9:
+        body = CODINGS.get(coding, bytes)(body)
+        fields.append(b"Content-Encoding: " + coding.encode())
     if method in {b"POST", b"PUT", b"post"} or rng.random() < 0.05:
         fields.append(b"Content-Length: %d" % len(body))
     else:
@@ -188,7 +193,7 @@ def message(rng):
         fields.append(
             rng.choice([
                 b"Transfer-Encoding: chunked", b"Content-Length: 5", b"Content-Length: +5", b"Content-Length : 7", b"Connection: close",
-                b"Connection: keep-alive, x", b"Expect: 100-continue", b"Content-Encoding: gzip", b"Upgrade: websocket\r\nConnection: upgrade",
+                b"Connection: keep-alive, x", b"Expect: 100-continue", b"Content-Encoding: gzip\r\nContent-Encoding: br", b"Upgrade: websocket\r\nConnection: upgrade",
                 b"Folded: a\r\n b", b": nameless", b"No colon", b"Nul: \x00", b"Host: other", b"X" * 40_000 + b": y", b"TE: trailers",
                 b"X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-For: 2.2.2.2", b"Content-Type: application/x-www-form-urlencoded", b"A: \r\n", b"Bare: \n x",
             ])

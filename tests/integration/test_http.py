@@ -202,7 +202,7 @@ async def test_a_body_with_broken_compression_is_malformed(gateway, session):
     async with session.post(
         gateway.collect_url(), data=b"no gzip", headers={"Content-Encoding": "gzip"}
     ) as response:
-        assert (response.status, (await response.json())["reason"]) == (400, "bad_json")
+        assert (response.status, (await response.json())["reason"]) == (400, "bad_body")
 
 
 async def test_a_client_that_hangs_up_in_mid_body_leaves_no_trace(gateway, session):

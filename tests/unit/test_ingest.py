@@ -169,9 +169,9 @@ async def test_a_body_that_was_not_read_is_one_malformed_event(bench):
     request = post(b"")
     large, broken = bench.ingest.too_large(request), bench.ingest.broken_body(request)
     assert (413, 400) == (large.status, broken.status)
-    assert {"malformed/too_large": 1, "malformed/bad_json": 1} == bench.counts()
+    assert {"malformed/too_large": 1, "malformed/bad_body": 1} == bench.counts()
     lines = bench.log("event")
-    assert ["too_large", "bad_json"] == [line["reason"] for line in lines]
+    assert ["too_large", "bad_body"] == [line["reason"] for line in lines]
     assert {"(body)"} == {line["field"] for line in lines}
     assert [] == await bench.spooled()
 
