@@ -42,6 +42,7 @@ from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import describe
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.redaction import redact
+from gateway.vendor_scripts import VendorScripts, start_vendor_scripts
 from gateway.web.admin import build_admin
 from gateway.web.directory import Directory
 from gateway.web.endpoints import endpoints
@@ -77,6 +78,7 @@ class Running:
         quarantine: QuarantineStore,
         spools: Sequence[SegmentSpool],
         data_dir: Path,
+        vendor: VendorScripts,
     ) -> None:
         self.public_url = public_url
         self.admin_url = admin_url
@@ -85,6 +87,7 @@ class Running:
         self._ledger = ledger
         self._quarantine = quarantine
         self._spools = spools
+        self._vendor = vendor
 
     def problems(self) -> dict[str, str]:
         """Say what is in the way of taking events, by part; empty when nothing is."""
@@ -106,6 +109,8 @@ class Running:
             full = error
         if full is not None:
             found["quarantine"] = f"{full.cause}; {full.hint}"
+        if missing := self._vendor.trouble():
+            found["script"] = missing
         return found
 
     @property
@@ -164,18 +169,20 @@ async def running_gateway(
         if worker == 0:
             start_releases(releases, deadline, stack)
         names = Names(settings.paths, time.time_ns() // 1_000_000)
-        script = OwnScript(script_source, names)
-        directory = Directory(endpoints(ingest, script), names, metrics.path_counter)
+        script = OwnScript(script_source, names, settings.script.cache_seconds)
+        vendor = await start_vendor_scripts(settings, journal, metrics, names, stack, is_first=worker == 0)
+        directory = Directory(endpoints(ingest, script, vendor.shelves), names, metrics.path_counter)
         public_url = await _start_public(settings, ingest, directory, listener, stack)
+        stack.callback(vendor.hurry)
         # While clients still get their answers the batch under way has its time to end.
         stack.callback(releases.hurry)
-        running = Running(public_url, "", ledger, quarantine, spools, settings.data_dir)
+        running = Running(public_url, "", ledger, quarantine, spools, settings.data_dir, vendor)
         if with_admin:
             running.admin_url = await _start_admin(settings, running, metrics, stack)
         for chore in (
             _keep_gauges(metrics, spools),
             keep_ledger(ledger, journal, says_head=worker == 0),
-            directory.keep(settings.paths, script.make_for),
+            directory.keep(settings.paths, script.make_for, vendor.make_for),
         ):
             stack.push_async_callback(cancelled, asyncio.create_task(chore))
         journal.changed(

@@ -29,6 +29,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_paths import Paths
+from gateway.settings_script import Script
 from gateway.settings_types import (
     PLACEHOLDERS,
     AliasPolicy,
@@ -209,6 +210,7 @@ class Settings(BaseSettings):
     data_dir: Path = Path("data")
     server: Server = Server()
     paths: Paths = Paths()
+    script: Script = Script()
     admin: Admin = Admin()
     collector: Collector = Collector()
     spool: Spool = Spool()

@@ -22,7 +22,7 @@ ROOMS = {
     "archive": {"events", "ledger", "delivery", "telemetry"},
     "sdk": set(),
     "names": set(),
-    "assets": {"events", "names"},
+    "assets": {"events", "names", "telemetry"},
     "web": {"assets", "names", "events", "ledger", "quarantine", "spool", "telemetry"},
     "sandbox": {"events", "sdk"},
     "stores": {"ledger", "quarantine", "spool", "telemetry"},
@@ -40,8 +40,10 @@ ROOMS = {
         "stores",
         "deadline",
     },
+    "vendor_scripts": {"assets", "names", "telemetry", "__init__"},
     "app": {
         "assets",
+        "vendor_scripts",
         "events",
         "ledger",
         "quarantine",
@@ -78,16 +80,17 @@ ROOMS = {
     },
     "cli": {"server", "demo", "sdk", "commands", "telemetry", "settings_errors", "terminal", "__init__"},
     "terminal": set(),
-    "settings": {"settings_errors", "settings_paths", "settings_types", "settings_web"},
+    "settings": {"settings_errors", "settings_paths", "settings_script", "settings_types", "settings_web"},
     "settings_paths": {"settings_types"},
+    "settings_script": {"settings_types"},
     "settings_web": {"settings_types"},
     "settings_types": set(),
     "settings_errors": set(),
     "__init__": set(),
     "__main__": {"cli"},
 }
-EVERYBODYS = {"settings", "settings_paths", "settings_types", "settings_web"}
-AIOHTTP_ROOMS = {"web", "delivery", "sandbox", "app", "supervisor", "demo"}
+EVERYBODYS = {"settings", "settings_paths", "settings_script", "settings_types", "settings_web"}
+AIOHTTP_ROOMS = {"assets", "web", "delivery", "sandbox", "app", "supervisor", "demo"}
 IMPURE = {
     "asyncio",
     "time",

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 class OwnScript:
-    """Gives the script for each of its paths; `source(script, event, stream_event)` are its bytes for three paths."""
+    """Gives the script for each of its paths; `source(script, event, stream_event)` are its bytes for three paths, which browsers keep for `max_age_seconds`."""
 
-    def __init__(self, source: Callable[[str, str, str], bytes], names: Names) -> None:
+    def __init__(
+        self, source: Callable[[str, str, str], bytes], names: Names, max_age_seconds: int = 3_600
+    ) -> None:
         self._source = source
+        self._max_age_seconds = max_age_seconds
         self.make_for(names)
 
     def make_for(self, names: Names) -> None:
@@ -39,4 +42,5 @@ class OwnScript:
         return served
 
     def _make(self, path: str, names: Names) -> Served:
-        return Served(self._source(path, names.told(EVENT), names.told(STREAM_EVENT)), JAVASCRIPT)
+        source = self._source(path, names.told(EVENT), names.told(STREAM_EVENT))
+        return Served(source, JAVASCRIPT, max_age_seconds=self._max_age_seconds)

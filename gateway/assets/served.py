@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import sys
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import brotli  # type: ignore[import-untyped]
-from backports import zstd
-
 from gateway.assets.negotiation import IDENTITY, chosen_coding, has_tag
 from gateway.events.model import Reply
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -196,6 +196,10 @@ class Journal:
         """Say a change of state of the gateway itself: started, stopping, ready."""
         self._logger.info(event, **fields)
 
+    def warned(self, event: str, **fields: object) -> None:
+        """Say something that a person should look at, and that nothing is broken by."""
+        self._logger.warning(event, **fields)
+
     def trouble(self, event: str, **fields: object) -> None:
         """Say that something is wrong that a person may have to mend."""
         self._logger.error(event, **fields)

@@ -46,14 +46,15 @@ class Directory:
         self._names = names
         self._fill()
 
-    async def keep(self, paths: Paths, prepare: Callable[[Names], None]) -> None:
-        """Go with the time, for ever; returns at once where no name changes by itself. `prepare` runs in a thread, before the names hold."""
+    async def keep(self, paths: Paths, *prepare: Callable[[Names], None]) -> None:
+        """Go with the time, for ever; returns at once where no name changes by itself. `prepare` run in a thread, before the names hold."""
         while self._names.rotates:
             await asyncio.sleep(_LOOK_SECONDS)
             now_ms = time.time_ns() // 1_000_000
             if not self._names.hold_at(now_ms):
                 names = Names(paths, now_ms)
-                await asyncio.to_thread(prepare, names)
+                for each in prepare:
+                    await asyncio.to_thread(each, names)
                 self.turn(names)
 
     def _fill(self) -> None:

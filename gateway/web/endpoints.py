@@ -99,12 +99,15 @@ class Icon:
         answer(self._EMPTY)
 
 
-def endpoints(ingest: Ingest, script: OwnScript) -> Mapping[str, Endpoint]:
-    """Give what stands at each public path, by its usual name."""
+def endpoints(
+    ingest: Ingest, script: OwnScript, shelves: Mapping[str, Endpoint] | None = None
+) -> Mapping[str, Endpoint]:
+    """Give what stands at each public path, by its usual name; `shelves` hold the vendor's scripts, where pages get those."""
     collect = Collect(ingest)
     return {
-        **dict.fromkeys(COLLECT_PATHS, collect),
         SCRIPT: Script(script),
+        **(shelves or {}),
+        **dict.fromkeys(COLLECT_PATHS, collect),
         PPID_PATH: Ppid(ingest),
         ICON: Icon(),
     }
