@@ -28,6 +28,7 @@ def _deflated(body: bytes) -> bytes:
 CODINGS = {
     "": lambda body: body,
     "identity": lambda body: body,
+    "UTF-8": lambda body: body,
     "gzip": gzip.compress,
     "x-gzip": lambda body: gzip.compress(body[:7]) + gzip.compress(body[7:]),
     "deflate": zlib.compress,

@@ -31,6 +31,8 @@ ACCEPTED = "gzip, deflate, br, zstd"
 """The codings that are taken, for `Accept-Encoding`."""
 
 _MOST_CODINGS = 3
+# Many a client takes this header for the charset's.
+_NONE = frozenset({"", "identity", "utf-8", "utf8"})
 # Each piece of a gzip or zstd body leaves a copy of the rest behind it: many small ones would cost the square of its size.
 _MOST_PIECES = 16
 _CHUNK_BYTES = 65_536
@@ -49,7 +51,7 @@ def expand(body: bytes, codings: str, max_bytes: int) -> bytes | Rejection:
 
     An empty body stays empty, whatever the header says.
     """
-    names = [name for each in codings.split(",") if (name := each.strip().lower()) not in {"", "identity"}]
+    names = [name for each in codings.split(",") if (name := each.strip().lower()) not in _NONE]
     unknown = [name for name in names if name not in _DECODERS]
     if unknown or len(names) > _MOST_CODINGS:
         what = "names a coding that is not taken" if unknown else f"names more than {_MOST_CODINGS} codings"

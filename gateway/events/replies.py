@@ -146,5 +146,5 @@ def _token(field: str) -> str:
     return "".join(
         character
         for character in field
-        if character.isascii() and (character.isalnum() or character in "_.[]()")
+        if character.isascii() and (character.isalnum() or character in "_.[]()-")
     )[:80]

@@ -49,15 +49,13 @@ class Shapes:
         What clients write that is no JSON, or that a parser would round, is mended first (`gateway.events.json_text`). A body may be an
         array, of which each element is bounded as one by itself is, and all of them by `batch_problem`.
         """
-        if has_long_numbers(text):
-            text = with_long_numbers_as_text(text)
         try:
-            value = orjson.loads(text)
+            value = orjson.loads(with_long_numbers_as_text(text) if has_long_numbers(text) else text)
         except orjson.JSONDecodeError:
             try:
-                value = orjson.loads(mended(text))
-            except orjson.JSONDecodeError as error:
-                return Rejection(Reason.BAD_JSON, name or "(body)", _what_is_wrong(text, error))
+                value = orjson.loads(mended(with_long_numbers_as_text(text)))
+            except orjson.JSONDecodeError:
+                return Rejection(Reason.BAD_JSON, name or "(body)", _what_is_wrong(text))
         # Upper bounds that cost next to nothing; only what exceeds one is walked. An element takes at least two bytes.
         if len(text) > 2 * self.max_keys or text.count(b"[") + text.count(b"{") > self.max_depth:
             if isinstance(value, list) and not name:
@@ -92,7 +90,7 @@ class Shapes:
         )
 
 
-def _what_is_wrong(text: bytes, error: orjson.JSONDecodeError) -> str:
+def _what_is_wrong(text: bytes) -> str:
     """Say why a text can't be read. Of the parser's sentence only the position is given: the text around it may be an address."""
     if not text.strip():
         return "the body is empty"
@@ -100,7 +98,11 @@ def _what_is_wrong(text: bytes, error: orjson.JSONDecodeError) -> str:
         text.decode()
     except UnicodeDecodeError as wrong:
         return f"not UTF-8 at byte {wrong.start}: send UTF-8, or name the charset in Content-Type"
-    return f"not valid JSON at byte {error.pos}"
+    try:
+        orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return f"not valid JSON at byte {error.pos}"
+    return "not valid JSON"
 
 
 def field_problem(fields: JsonObject) -> Rejection | None:
