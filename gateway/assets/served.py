@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import brotli  # type: ignore[import-untyped]
+
 from gateway.assets.negotiation import IDENTITY, chosen_coding, has_tag
 from gateway.events.model import Reply
 
