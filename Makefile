@@ -43,6 +43,14 @@ lint: $(READY) ## Check style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 
+.PHONY: script
+script: tools/node_modules ## Make what browsers get of web_event.js (needs npm; running the gateway does not)
+	@cd tools && node minify.mjs
+
+tools/node_modules: tools/package.json tools/package-lock.json
+	@cd tools && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
 .PHONY: format
 format: $(READY) ## Put the code into its form
 	@$(BIN)/ruff check --fix .

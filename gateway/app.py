@@ -26,7 +26,7 @@ from gateway.names import Names
 from gateway.outflow import cancelled, merge_partitions, start_delivery
 from gateway.quarantine.contract import QuarantineUnavailable
 from gateway.releases import ReleaseDesk, start_releases
-from gateway.sdk import script_source
+from gateway.sdk import script_source, source_map
 from gateway.spool.feed import Feed
 from gateway.stores import (
     disk_trouble,
@@ -171,7 +171,8 @@ async def running_gateway(
         names = Names(settings.paths, time.time_ns() // 1_000_000)
         script = OwnScript(script_source, names, settings.script.cache_seconds)
         vendor = await start_vendor_scripts(settings, journal, metrics, names, stack, is_first=worker == 0)
-        directory = Directory(endpoints(ingest, script, vendor.shelves), names, metrics.path_counter)
+        parts = endpoints(ingest, script, vendor.shelves, source_map)
+        directory = Directory(parts, names, metrics.path_counter)
         public_url = await _start_public(settings, ingest, directory, listener, stack)
         stack.callback(vendor.hurry)
         # While clients still get their answers the batch under way has its time to end.

@@ -201,6 +201,16 @@ def snippet(
     url: Annotated[
         str, typer.Option(help="Where browsers reach the gateway, instead of `server.public_url`.")
     ] = "",
+    nonce: Annotated[
+        str,
+        typer.Option(
+            help="For pages with a strict Content-Security-Policy: what your templates write for the nonce."
+        ),
+    ] = "",
+    types: Annotated[
+        bool,
+        typer.Option("--types", help="Print the TypeScript types of what the tag brings, instead of it."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Print the tag to paste into the `<head>` of every page.
@@ -208,9 +218,14 @@ def snippet(
     With `--json` also the URLs of this moment (`script`, `event`, `stream_event`, `ppid`), for pages that a server writes: ask again
     each day where `[paths]` rotates names.
     The gateway's address comes from `--url`, else from `server.public_url`, else `https://track.` and the property's site.
+    For an editor that knows the calls: `tracking-gateway snippet --types > web_event.d.ts`, which needs no settings.
     """
+    from gateway.sdk import script_types  # noqa: PLC0415 -- see `serve`
     from gateway.sdk import snippet as make_snippet  # noqa: PLC0415 -- see `serve`
 
+    if types:
+        print_json({"types": script_types()}) if json else print(script_types(), end="")
+        return
     loaded = load(config, as_json=json)
     property_ = _chosen(loaded, prop_id, portal_id, as_json=json)
     base = (url or loaded.server.public_url or f"https://track.{property_.site}").rstrip("/")
@@ -226,10 +241,12 @@ def snippet(
             cookie_domain=loaded.cookies.domain,
             lifetime_days=loaded.cookies.lifetime_days,
             same_site=loaded.cookies.same_site,
+            nonce=nonce,
         )
     except ValueError as error:
-        source = "--url" if url else "server.public_url"
-        fail(f"{source}: {str(error).removeprefix('base_url: ')}", code=2, as_json=json)
+        source = "--nonce" if str(error).startswith("nonce: ") else "--url" if url else "server.public_url"
+        what = str(error).removeprefix("base_url: ").removeprefix("nonce: ")
+        fail(f"{source}: {what}", code=2, as_json=json)
     if json:
         told = told_names(names, base)
         print_json({"portal_id": property_.portal_id, "prop_id": property_.prop_id, **told, "html": text})

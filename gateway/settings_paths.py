@@ -19,6 +19,9 @@ SCRIPT, EVENT, STREAM_EVENT, PPID = "/insight.js", "/event", "/stream_event", "/
 PARTS = {"script": SCRIPT, "event": EVENT, "stream_event": STREAM_EVENT, "ppid": PPID}
 """The key of each part in `[paths]`, and its usual name; files of other names are keys of `[paths.assets]`."""
 
+SOURCE_MAP = "/insight.js.map"
+"""For people who debug our own script in their browser; a key of `[paths.assets]` like other files."""
+
 ICON = "/favicon.ico"
 """Where browsers look by themselves: it has no other name."""
 

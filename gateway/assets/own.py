@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.assets.served import JAVASCRIPT, Served
 from gateway.names import OLDER
-from gateway.settings_paths import EVENT, SCRIPT, STREAM_EVENT
+from gateway.settings_paths import EVENT, SCRIPT, SOURCE_MAP, STREAM_EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 
 class OwnScript:
-    """Gives the script for each of its paths; `source(script, event, stream_event)` are its bytes for three paths, which browsers keep for `max_age_seconds`."""
+    """Gives the script for each of its paths; `source(script, event, stream_event, source_map)` are its bytes for four paths.
+
+    The last is empty where the map is not served. Browsers keep the script for `max_age_seconds`.
+    """
 
     def __init__(
-        self, source: Callable[[str, str, str], bytes], names: Names, max_age_seconds: int = 3_600
+        self, source: Callable[[str, str, str, str], bytes], names: Names, max_age_seconds: int = 3_600
     ) -> None:
         self._source = source
         self._max_age_seconds = max_age_seconds
@@ -42,5 +45,6 @@ class OwnScript:
         return served
 
     def _make(self, path: str, names: Names) -> Served:
-        source = self._source(path, names.told(EVENT), names.told(STREAM_EVENT))
+        source_map = next((name.path for name in names.of(SOURCE_MAP)), "")
+        source = self._source(path, names.told(EVENT), names.told(STREAM_EVENT), source_map)
         return Served(source, JAVASCRIPT, max_age_seconds=self._max_age_seconds)

@@ -8,19 +8,21 @@ script keeps the visitor's id too, and must not keep it longer or for more hosts
 from __future__ import annotations
 
 import json
+from html import escape
 from string import Template
 from urllib.parse import urlsplit
 
 _PAGE = Template("""\
 <!-- Tracking: paste this into the <head> of every page, before any code that calls web_event. -->
-<script>
+<script$nonce>
   // The portal and the property that the events belong to.
   var _portalId = $portal_id;
   var _propId = $prop_id;
 
   // What the page knows about itself goes with its page view. Say it before this snippet, for example:
   //   var _cdp365Analytics = {page: {page_type: "product", page_category: "shoes"}};
-  // With default_event: 0 in it, no page view is sent by itself.
+  // With default_event: 0 in it, no page view is sent by itself; with consent: "pending", nothing is stored or sent until
+  // web_event.consent("granted").
   window._cdp365Analytics = window._cdp365Analytics || {};
 $cookie_lines
   // Until the script has arrived, calls wait in a queue, so the page may call this at any time:
@@ -33,12 +35,20 @@ $cookie_lines
     stub.queue = [];
     stub.track = stub;
     stub.propId = _propId;
+$injection  })();
+</script>
+$tag""")
+
+_INJECTION = Template("""\
     var script = document.createElement("script");
     script.async = true;
     script.src = $script_url;
     document.head.appendChild(script);
-  })();
-</script>
+""")
+
+# What a page's parser finds needs no nonce to be handed on, and no policy for Trusted Types.
+_TAG = Template("""\
+<script nonce="$nonce" async src="$script_url"></script>
 """)
 
 _SITE_LINES = Template("""\
@@ -87,18 +97,25 @@ def snippet(  # noqa: PLR0913 -- what a page can be told
     cookie_domain: str = "",
     lifetime_days: int = _USUAL_DAYS,
     same_site: str = _USUAL_SAME_SITE,
+    nonce: str = "",
 ) -> str:
     """Give the HTML to paste into a site's pages, ready to work.
 
     `base_url` is where browsers reach the gateway, with what a proxy puts before its paths (`https://track.shop.example`);
     `script_path` is the gateway's path of the script; `site` the domain for the visitor's cookie (`shop.example`), empty for the page's own host alone. The others are the
     gateway's `[cookies]`: `cookie_name` is `name`, `cookie_domain` is `domain` (empty: `site`; `host`: no domain at all),
-    `lifetime_days` and `same_site` are called the same. Raises `ValueError` where `base_url` is no http(s) URL or has a
-    query or fragment.
+    `lifetime_days` and `same_site` are called the same. With `nonce` (or what a template engine makes one of: `{{ nonce }}`) the HTML is for a page
+    with a strict Content-Security-Policy. Raises `ValueError` where `base_url` is no http(s) URL or has a query or fragment, and for a nonce with a
+    quote in it.
     """
+    if '"' in nonce:
+        raise ValueError(
+            f"nonce: got {nonce!r}, expected a nonce, or what your pages' templates write for one, without quotes"
+        )
     parts = urlsplit(base_url)
     if parts.scheme not in {"http", "https"} or not parts.netloc or parts.query or parts.fragment:
         raise ValueError(f"base_url: got {base_url!r}, expected something like https://track.shop.example")
+    script_url = f"{base_url.rstrip('/')}{script_path}"
     cookie_lines = (
         _domain_lines(cookie_domain or site),
         _NAME_LINES.substitute(value=_literal(cookie_name)) if cookie_name != _USUAL_COOKIE else "",
@@ -109,7 +126,9 @@ def snippet(  # noqa: PLR0913 -- what a page can be told
         portal_id=_literal(portal_id),
         prop_id=_literal(prop_id),
         cookie_lines="".join(cookie_lines),
-        script_url=_literal(f"{base_url.rstrip('/')}{script_path}"),
+        nonce=f' nonce="{nonce}"' if nonce else "",
+        injection="" if nonce else _INJECTION.substitute(script_url=_literal(script_url)),
+        tag=_TAG.substitute(nonce=nonce, script_url=escape(script_url)) if nonce else "",
     )
 
 

@@ -1,7 +1,10 @@
 /* The tracking gateway's script for web pages. */
 // It takes over the queue that the page's stub has filled and sends each event to the host it was itself loaded from.
+// Browsers get it minified (web_event.min.js, made by `make script`); this file is what the source map shows them.
 // What always holds:
 //   - It never throws into the page. What goes wrong is at most a line in the console.
+//   - Nothing is read from or written to the browser's memory, and nothing is sent, before the visitor has agreed, where
+//     the page says that she must; and when she refuses, what was kept of her is taken away.
 //   - An event is in the browser's store from before it is sent until its answer is seen, so a closed tab loses nothing.
 //     When the answer was not seen, the event comes again under the same request_id: at least once, never less.
 //   - Events go out in the order of tracking, one at a time, under the UID that held when they were tracked; or, where
@@ -10,33 +13,7 @@
 //   - What the browser keeps of the visitor lives as long as the gateway's cookies do: after `cookie_days` without a visit
 //     it is not used any more; with 0 days nothing of it outlives the browser.
 //   - E-mail addresses and phone numbers are not touched here: the gateway hashes them.
-(() => {
-  "use strict";
-
-  const shared = (window._cdpEventFunction = window._cdpEventFunction || {});
-  // Loaded a second time: only a stub that was put up since then needs us.
-  if (shared._adopt) return shared._adopt();
-
-  // Where the gateway serves this very script, and where it takes events, seen from there. The gateway writes its own names here.
-  const PLACES = { script: "/insight.js", event: "event", stream_event: "stream_event" };
-  const here = document.currentScript || {};
-  const script = here.src ? here : document.querySelector(`script[src*="${PLACES.script}"]`) || {};
-  const home = script.src || location.href;
-
-  const SECOND = 1000;
-  const MINUTE = 60 * SECOND;
-  const SESSION_MS = 30 * MINUTE;
-  const DAY = 24 * 60 * MINUTE;
-  const ANSWER_MS = 30 * SECOND;
-  const FIRST_PAUSE_MS = 5 * SECOND;
-  const LONGEST_PAUSE_MS = 10 * MINUTE;
-  // Browsers refuse more than 64 KiB under way at once.
-  const KEEPALIVE_BYTES = 60000;
-  const STORED_EVENTS = 50;
-  const STORED_CHARS = 65536;
-  const WAITING_EVENTS = 1000;
-  const STORED = "_asm_event_";
-
+((main, places) => {
   const attempt = (work, otherwise) => {
     try {
       return work();
@@ -52,12 +29,48 @@
       warn(error);
     }
   };
+  guarded(main)(attempt, warn, guarded, places);
+})((attempt, warn, guarded, places) => {
+  "use strict";
+
+  // The page may have put anything there, and may have frozen it.
+  const given = attempt(() => window._cdpEventFunction);
+  const shared = typeof given === "object" && given ? given : {};
+  // Loaded a second time: only a stub that was put up since then needs us.
+  if (shared._adopt) return shared._adopt();
+  attempt(() => (window._cdpEventFunction = shared));
+
+  const isThis = ({ src }) => src.split("?")[0].endsWith(places.script);
+  const here = document.currentScript || {};
+  const script = here.src ? here : Array.from(document.scripts).find(isThis) || {};
+  const home = script.src || location.href;
+
+  const SECOND = 1000;
+  const MINUTE = 60 * SECOND;
+  const SESSION_MS = 30 * MINUTE;
+  const DAY = 24 * 60 * MINUTE;
+  const WEEK = 7 * DAY;
+  const ANSWER_MS = 30 * SECOND;
+  const FIRST_PAUSE_MS = 5 * SECOND;
+  const LONGEST_PAUSE_MS = 10 * MINUTE;
+  // Browsers refuse more than 64 KiB under way at once.
+  const KEEPALIVE_BYTES = 60000;
+  const STORED_EVENTS = 50;
+  const STORED_CHARS = 65536;
+  const WAITING_EVENTS = 1000;
+  // What no gateway takes: so much text, so many values, so deep.
+  const LARGEST_CHARS = 1e6;
+  const MOST_PARTS = 1e4;
+  const DEEPEST = 24;
+  const STORED = "_asm_event_";
+  const BRIDGE_MS = 2 * MINUTE;
+  const VIEW_PAUSE_MS = 200;
 
   // The page's settings may be `let` or `const`, which are no properties of `window`: so they are read by bare name.
-  const settings = () => (typeof _cdp365Analytics === "object" && _cdp365Analytics) || {};
+  const settings = () => Object(attempt(() => _cdp365Analytics));
   const property = () => ({
-    portal_id: typeof _portalId === "undefined" ? "" : _portalId,
-    prop_id: (window.web_event && web_event.propId) || (typeof _propId === "undefined" ? "" : _propId),
+    portal_id: attempt(() => _portalId) ?? "",
+    prop_id: attempt(() => window.web_event?.propId || _propId) ?? "",
   });
   // The cookie with the UID, and the key under which localStorage has it too.
   const UID = attempt(() => /^[\w.-]+$/.exec(settings().cookie_name || "")[0], "_asm_uid");
@@ -77,6 +90,10 @@
   const RESET_KEY = "_asm_reset_event";
   const RETIRED = "_asm_reset_uid";
   const RETIRED_UIDS = 8;
+  const RETRY_AT = "_asm_retry_at";
+  const TYPE = "_asm_visitor_type";
+  const VISIT = "_asm_ss_view";
+  const BRIDGE = "_asm_bridge";
 
   // ---- Small tools
 
@@ -107,7 +124,7 @@
     const words = new DataView(padded.buffer);
     words.setUint32(padded.length - 8, message.length * 8, true);
     words.setUint32(padded.length - 4, message.length / 2 ** 29, true);
-    const shifts = [[7, 12, 17, 22], [5, 9, 14, 20], [4, 11, 16, 23], [6, 10, 15, 21]];
+    const shifts = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21];
     const digest = new DataView(new ArrayBuffer(16));
     const state = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476];
     for (let block = 0; block < padded.length; block += 64) {
@@ -118,7 +135,7 @@
         const k = [i, 5 * i + 1, 3 * i + 5, 7 * i][round] & 15;
         const t = Math.floor(Math.abs(Math.sin(i + 1)) * 2 ** 32);
         const sum = (a + mixed + t + words.getUint32(block + 4 * k, true)) | 0;
-        const s = shifts[round][i & 3];
+        const s = shifts[4 * round + (i & 3)];
         [a, b, c, d] = [d, (b + ((sum << s) | (sum >>> (32 - s)))) | 0, b, c];
       }
       [a, b, c, d].forEach((word, i) => digest.setUint32(4 * i, (state[i] = (state[i] + word) | 0), true));
@@ -126,14 +143,18 @@
     return hex(new Uint8Array(digest.buffer));
   }
 
-  // JSON that also takes what pages hand over by mistake: a circle is cut where it closes.
+  // JSON that also takes what pages hand over by mistake: a circle is cut where it closes, elements are left out. Old
+  // libraries teach arrays a `toJSON` of their own: it is passed over.
   function toJson(value) {
     const path = [];
-    return JSON.stringify(value, function (_, part) {
+    let parts = 0;
+    return JSON.stringify(value, function (key, told) {
+      const part = Array.isArray(this[key]) ? this[key] : told;
       if (typeof part === "bigint") return String(part);
       if (!part || typeof part !== "object") return part;
+      if (++parts > MOST_PARTS) throw Error("too much data");
       while (path.length && path[path.length - 1] !== this) path.pop();
-      if (path.includes(part)) return undefined;
+      if (path.includes(part) || path.length > DEEPEST || (part.nodeType && part.nodeName)) return undefined;
       path.push(part);
       return part;
     });
@@ -148,12 +169,12 @@
     memory[key] = value;
     attempt(() => store().setItem(key, value));
   };
+  const isOurs = (key) => key === UID || key === SEEN || key.startsWith("_asm_");
 
   // What a longer lifetime has left: the visitor is forgotten, and the events that wait move to where they may be.
   function leaveLocalStorage() {
-    [UID, SEEN, RETIRED, RESET_KEY].forEach((key) => localStorage.removeItem(key));
-    for (const key of keysOfEvents(localStorage)) {
-      sessionStorage.setItem(key, localStorage.getItem(key));
+    for (const key of Object.keys(localStorage).filter(isOurs)) {
+      if (key.startsWith(STORED)) sessionStorage.setItem(key, localStorage.getItem(key));
       localStorage.removeItem(key);
     }
   }
@@ -181,6 +202,59 @@
     const isForHost = wanted === "host";
     [wanted, ""].some((domain) => write(domain, value, seconds)) ||
       parents.some((domain) => (isForHost ? write(domain, "", 0) : write(domain, value, seconds)));
+  }
+
+  // ---- Whether: the visitor's consent
+  //
+  // Where the page says nothing, everything flows. While it is `pending`, what is tracked is held in this page's memory.
+
+  let consent = "";
+  let isTold = false;
+  let held = [];
+  let hasBegun = false;
+
+  const isPrivate = () => attempt(() => navigator.globalPrivacyControl) === true;
+
+  const whenAllowed = (work) => {
+    if (consent === "granted") work();
+    else if (consent === "pending" && held.push(work) > WAITING_EVENTS) held.shift();
+  };
+
+  function setConsent(state) {
+    if (settings().respect_gpc && isPrivate()) state = "denied";
+    else if (!/^(granted|denied|pending)$/.test(state)) {
+      // What can't be read is no yes.
+      warn("consent is granted, denied or pending, not", state);
+      state = "pending";
+    }
+    consent = state;
+    if (state === "denied") forgetVisitor();
+    if (state !== "granted") return;
+    begin();
+    held.splice(0).forEach((work) => work());
+  }
+
+  function forgetVisitor() {
+    held = queue = [];
+    session = {};
+    minted = bridged = "";
+    hasBegun = isKnown = false;
+    for (const key of Object.keys(memory)) delete memory[key];
+    for (const name of [UID, TYPE, VISIT]) if (readCookie(name)) writeCookie(name, "", 0);
+    for (const where of ["localStorage", "sessionStorage"]) {
+      attempt(() => Object.keys(window[where]).filter(isOurs).forEach((key) => window[where].removeItem(key)));
+    }
+  }
+
+  function begin() {
+    if (hasBegun) return;
+    hasBegun = true;
+    if (!DAYS) attempt(leaveLocalStorage);
+    isKnown = Boolean(storedUid() || readCookie(TYPE));
+    pausedUntil = retryAt();
+    queue = attempt(storedItems, []);
+    retired();
+    pump();
   }
 
   // ---- Who: the UID
@@ -224,11 +298,12 @@
     return holds ? cookie : isUid(stored) ? stored : "";
   }
 
-  // A UID made because none was known, until an event has said so.
-  let minted;
+  // A UID made because none was known, until an event has said so; or the one that a site of the same owner has sent along.
+  let minted = "";
+  let bridged = "";
 
   function currentUid() {
-    const uid = knownUid() || (minted = freshUid());
+    const uid = knownUid() || (minted = bridged || freshUid());
     // A cookie that holds is left alone: one set by a script lives for 7 days in Safari, one set by the server longer.
     // Where none may outlive the browser, the first page of a tab ends what is left of a longer lifetime.
     const isNew = recall(UID) !== uid;
@@ -274,7 +349,7 @@
     const changes = [swap(fields, "uid"), swap(fields, "aid"), fields.ea === RESET && swap(fields.extra, "reset_uid")];
     if (fields.uid === given && fields.sid && fields.sid !== sid) changes.push(Boolean((fields.sid = sid)));
     if (!changes.includes(true)) return;
-    if (item.body) item.body = JSON.stringify(fields);
+    if (item.body) item.body = toJson(fields);
     else item.query = String(new URLSearchParams(fields));
     if (store().getItem(item.key) !== null) store().setItem(item.key, packed(item));
   }
@@ -282,27 +357,27 @@
   // ---- When: the session, which ends after 30 minutes without an event
 
   let session = {};
-  let isKnown = Boolean(storedUid() || readCookie("_asm_visitor_type"));
+  let isKnown = false;
 
   function endSession() {
-    writeCookie("_asm_ss_view", "", 0);
+    writeCookie(VISIT, "", 0);
     session = {};
     isKnown = false;
   }
 
   function touchSession(isPageView) {
     const now = Date.now();
-    session = attempt(() => JSON.parse(readCookie("_asm_ss_view"))) || session;
+    session = attempt(() => JSON.parse(readCookie(VISIT))) || session;
     if (!session.sid || !(now - session.utime < SESSION_MS)) {
       session = { time: now, sid: freshUid(), page_view_order: 0 };
-      writeCookie("_asm_visitor_type", isKnown ? "r" : "n", COOKIE_SECONDS);
+      writeCookie(TYPE, isKnown ? "r" : "n", COOKIE_SECONDS);
       isKnown = true;
     }
     if (isPageView) session.page_view_order++;
     session.utime = now;
     // Milliseconds, as the two times.
     session.duration = now - session.time;
-    writeCookie("_asm_ss_view", JSON.stringify(session), SESSION_MS / SECOND);
+    writeCookie(VISIT, JSON.stringify(session), SESSION_MS / SECOND);
     return session.sid;
   }
 
@@ -321,15 +396,20 @@
   let failures = 0;
   let timer = 0;
   let isLeaving = false;
+  let pausedUntil = 0;
   // A clock that was set back must not stop us for longer than a pause lasts.
-  let pausedUntil = Math.min(Number(recall("_asm_retry_at")), Date.now() + LONGEST_PAUSE_MS);
+  const retryAt = () => Math.min(Number(recall(RETRY_AT)), Date.now() + LONGEST_PAUSE_MS);
 
   const keysOfEvents = (where) => Object.keys(where).filter((key) => key.startsWith(STORED)).sort();
   const forget = (key) => {
     queue = queue.filter((item) => item.key !== key);
   };
+  const remove = (item) => {
+    forget(item.key);
+    attempt(() => store().removeItem(item.key));
+  };
 
-  const packed = (item) => JSON.stringify([item.path, item.query, item.body]);
+  const packed = (item) => toJson([item.path, item.query, item.body]);
   const unpack = (item, text) => {
     [item.path, item.query, item.body] = JSON.parse(text);
     return item;
@@ -350,18 +430,19 @@
   }
 
   function enqueue(path, uid, params, body) {
+    if (body && body.length > LARGEST_CHARS) return warn("dropped an event: too large");
     const id = randomHex(16);
     const given = { ...params, resp_type: "json", format: "json", request_id: id };
     // Whoever knows the visitor by another cookie may tell who that is.
     if (uid === minted) {
       given.uid_new = "1";
-      minted = undefined;
+      minted = "";
     }
     const query = String(new URLSearchParams(given));
     const item = { key: STORED + Date.now() + "_" + serial++ + "_" + id, path, query, body };
     if (queue.push(item) > WAITING_EVENTS) {
       forget(queue[0].key);
-      warn("too many events wait: the oldest is dropped");
+      warn("dropped an event: too many are waiting");
     }
     attempt(() => keep(item));
     pump();
@@ -390,78 +471,92 @@
       timer = setTimeout(pump, pause);
       return;
     }
-    for (const item of queue.slice()) if (!item.isSent && (isLeaving || !inFlight)) send(item);
+    for (const item of queue.slice()) {
+      if (item.isSent) continue;
+      if (Date.now() - item.key.split("_")[3] > WEEK) {
+        warn("dropped an event: older than a week");
+        remove(item);
+      } else if (isLeaving || !inFlight) send(item);
+    }
   });
 
+  // What a tab has left that was closed goes out with the next page; or some time after the gateway can be reached again:
+  // by then the tabs that are open have sent what is their own.
+  const sendLeftOvers = guarded(() => {
+    queue = unanswered().sort((one, other) => (one.key < other.key ? -1 : 1));
+    pump();
+  });
+  const lookLater = () => setTimeout(() => whenAllowed(sendLeftOvers), ANSWER_MS * (1 + Math.random()));
+
   function send(item) {
-    const url = new URL(PLACES[item.path], home) + "?" + item.query;
+    const url = new URL(places[item.path], home) + "?" + item.query;
     item.isSent = true;
-    if (isLeaving && item.body && !("keepalive" in Request.prototype)) {
+    if (isLeaving && item.body && !attempt(() => "keepalive" in Request.prototype)) {
       // A beacon has no answer, so the event stays stored and the next page sends it again.
       navigator.sendBeacon(url, item.body);
       return;
     }
-    const size = item.body ? utf8(item.body).length : 0;
+    const size = utf8(item.body || "").length;
     const keepalive = keepaliveBytes + size <= KEEPALIVE_BYTES;
     const counted = keepalive ? size : 0;
     inFlight++;
     keepaliveBytes += counted;
-    const options = { credentials: "include", keepalive };
-    if (window.AbortSignal && AbortSignal.timeout) options.signal = AbortSignal.timeout(ANSWER_MS);
-    if (item.body) {
-      options.method = "POST";
-      options.body = item.body;
-      // With application/json the browser would ask first, by a preflight request for each event.
-      options.headers = { "Content-Type": "text/plain;charset=UTF-8" };
-    }
-    const settle = async (given) => {
-      const answer = given || {};
-      // Read to its end before the next event leaves: that one may have to go out under another UID.
-      const said = await bodyOf(answer).catch(() => 0);
+    const signal = attempt(() => AbortSignal.timeout(ANSWER_MS));
+    const options = { credentials: "include", keepalive, signal };
+    // As text/plain, which is what text is when nothing else is said: with application/json the browser would ask first,
+    // by a preflight request for each event.
+    if (item.body) Object.assign(options, { method: "POST", body: item.body });
+    const exchanged = async () => {
+      let answer = {};
+      let said;
+      // The page may have wrapped fetch in something that throws, or gives nothing: that counts as no answer.
+      try {
+        answer = (await fetch(url, options)) || {};
+        // Read to its end before the next event leaves: that one may have to go out under another UID.
+        if (answer.ok && /json/.test(answer.headers.get("Content-Type"))) said = await answer.json();
+      } catch (_) {}
       inFlight--;
       keepaliveBytes -= counted;
       item.isSent = false;
       settled(item, answer);
+      // The answer may have brought a cookie.
+      if (consent === "denied") forgetVisitor();
       attempt(() => [].concat((said && said.results) || said).forEach((one) => one && takeOver(item, one)));
       pump();
     };
-    // The page may have wrapped fetch in something that throws: that counts as no answer.
-    new Promise((resolve) => resolve(fetch(url, options))).then(settle, () => settle({})).catch(warn);
+    exchanged().catch(warn);
   }
-
-  const bodyOf = async (answer) => answer.ok && /json/.test(answer.headers.get("Content-Type")) && answer.json();
 
   function settled(item, { status, headers }) {
     // 404 says that the gateway has other names by now: the next page's script knows them.
-    if (!(status >= 200 && status < 500) || status === 404 || status === 408 || status === 429) {
-      // Retry-After in its other form, a date, counts as not given; across origins it must be exposed to be seen.
-      const seconds = Number(attempt(() => headers.get("Retry-After")));
-      const backoff = FIRST_PAUSE_MS * 2 ** failures++ * (0.5 + Math.random());
-      pausedUntil = Date.now() + Math.min(seconds > 0 ? seconds * SECOND : backoff, LONGEST_PAUSE_MS);
-      if (seconds > 0) remember("_asm_retry_at", String(pausedUntil));
+    if (!(status >= 200 && status < 500) || [404, 408, 429].includes(status)) {
+      // Seconds or a date; across origins it must be exposed to be seen.
+      const told = attempt(() => headers.get("Retry-After"));
+      const wanted = told * SECOND || Date.parse(told) - Date.now();
+      // A browser that calls itself offline will say when it is back; but some are wrong, so it is tried all the same.
+      const doubled = FIRST_PAUSE_MS * 2 ** failures++ * (0.5 + Math.random());
+      const backoff = navigator.onLine === false ? LONGEST_PAUSE_MS : doubled;
+      pausedUntil = Date.now() + Math.min(wanted > 0 ? wanted : backoff, LONGEST_PAUSE_MS);
+      if (wanted > 0) remember(RETRY_AT, String(pausedUntil));
       return;
     }
+    if (failures) lookLater();
     failures = 0;
-    forget(item.key);
-    attempt(() => store().removeItem(item.key));
-    if (status >= 400) warn("refused an event with status", status);
+    remove(item);
+    if (status >= 400) warn("dropped an event: refused with", status);
   }
 
   // ---- What the page calls
 
   function track(category, action, props) {
     if (!category || !action || typeof category !== "string" || typeof action !== "string") {
-      warn("track needs a category and an action, both text");
+      warn("track needs a category and an action");
       return;
     }
+    sendView();
     const { items, dims, extra } = props || {};
-    const uid = currentUid();
-    const body = toJson({
-      uid,
-      aid: uid,
-      // The gateway finds it.
-      cid: "",
-      sid: touchSession(category === "pageview" && action === "view"),
+    const about = property();
+    let fields = {
       ec: category,
       ea: action,
       et: leadTime(),
@@ -470,24 +565,36 @@
       extra: extra || {},
       context: {
         navigation: { url: location.href, title: document.title },
-        referrer: document.referrer,
+        referrer,
         screen: { width: screen.width, height: screen.height },
-        timezone: attempt(() => Intl.DateTimeFormat().resolvedOptions().timeZone, ""),
+        timezone: timezone(),
         locale: navigator.language,
+        gpc: isPrivate() || undefined,
       },
+    };
+    // What the page changes meanwhile is not what was tracked.
+    if (consent === "pending") fields = JSON.parse(toJson(fields));
+    whenAllowed(() => {
+      const uid = currentUid();
+      const sid = touchSession(category === "pageview" && action === "view");
+      if (isTold) fields.context.consent = consent;
+      // The gateway finds the cid.
+      enqueue("event", uid, about, toJson({ uid, aid: uid, cid: "", sid, ...fields }));
     });
-    enqueue("event", uid, property(), body);
   }
 
   function resetAnonymousUId() {
-    const old = currentUid();
+    sendView();
     const fresh = freshUid();
-    retire(old);
-    remember(UID, fresh);
-    writeCookie(UID, fresh, COOKIE_SECONDS);
-    endSession();
-    track("user", RESET, { extra: { reset_uid: old, generate_uid: fresh } });
-    remember(RESET_KEY, queue[queue.length - 1].key);
+    whenAllowed(() => {
+      const old = currentUid();
+      retire(old);
+      remember(UID, fresh);
+      writeCookie(UID, fresh, COOKIE_SECONDS);
+      endSession();
+      track("user", RESET, { extra: { reset_uid: old, generate_uid: fresh } });
+      remember(RESET_KEY, queue[queue.length - 1].key);
+    });
     return fresh;
   }
 
@@ -495,50 +602,63 @@
     const text = String(uri || "");
     const given = /^(\w+:)?\//.test(text) ? new URL(text, home).search : text;
     const params = { ...property(), ...Object.fromEntries(new URLSearchParams(given)) };
-    if (!("uid" in params)) params.uid = currentUid();
-    enqueue("stream_event", params.uid, params);
+    whenAllowed(() => {
+      if (!("uid" in params)) params.uid = currentUid();
+      enqueue("stream_event", params.uid, params);
+    });
   });
 
   function trackEventWithUri(uri, link, target, options) {
     sendUri(uri);
     if (!link || (options && options.trackingOnly)) return;
-    const url = new URL(link, location.href);
-    if (url.protocol === "javascript:") warn("a link that is a script is not followed");
-    else if (target === "_blank") window.open(url.href, target, "noopener");
-    else location.assign(url.href);
+    const url = decorate(new URL(link, location.href).href);
+    if (/^javascript:/.test(url)) warn("no link:", url);
+    else if (target === "_blank") window.open(url, target, "noopener");
+    else location.assign(url);
   }
 
   const commands = {
     track: guarded(track),
     resetAnonymousUId: guarded(resetAnonymousUId),
     trackEventWithUri: guarded(trackEventWithUri),
+    consent: guarded((state) => {
+      isTold = true;
+      setConsent(state);
+    }),
+    decorate,
   };
 
   // A call that came through the stub: ("track", "user", "identify", {…}), or without the command's name.
   const run = guarded((call) => {
     const args = Array.from(call);
-    const isCommand = Object.prototype.hasOwnProperty.call(commands, args[0]);
+    const isCommand = Object.keys(commands).includes(args[0]);
     (isCommand ? commands[args.shift()] : commands.track)(...args);
   });
 
   // The stub stays, with live members: so whatever the page has kept of it goes straight through from now on.
-  shared._adopt = guarded(() => {
-    const api = (window.web_event = window.web_event || ((...args) => run(args)));
-    const waiting = (api.queue = api.queue || []);
+  const adopt = guarded(() => {
+    const api = window.web_event || (window.web_event = (...args) => run(args));
+    const waiting = api.queue || (api.queue = []);
     if (waiting.isLive) return;
     const calls = waiting.splice(0);
     waiting.isLive = true;
-    waiting.push = (...later) => later.forEach(run);
-    Object.assign(api, commands);
+    // Not by an assignment: where the page has frozen Array.prototype, that would be refused.
+    Object.defineProperty(waiting, "push", { value: (...later) => later.forEach(run) });
+    // A stub that was frozen leads here through its queue.
+    attempt(() => Object.assign(api, commands));
     calls.forEach(run);
   });
-  shared.md5 = guarded(md5);
-  shared._cdpGetLeadTime = leadTime;
+  attempt(() => Object.assign(shared, { _adopt: adopt, md5: guarded(md5), _cdpGetLeadTime: guarded(leadTime) }));
+
+  const viewPage = guarded(() => {
+    const { page, items, dims, extra } = settings();
+    commands.track("pageview", "view", { items, dims, extra: { ...extra, ...page } });
+  });
 
   const sendPageEvents = guarded(() => {
-    const { page, items, dims, extra, track: list, default_event } = settings();
+    const { items, dims, extra, track: list, default_event } = settings();
     // Some pages write it as text.
-    if (String(default_event) !== "0") commands.track("pageview", "view", { items, dims, extra: { ...extra, ...page } });
+    if (String(default_event) !== "0") viewPage();
     for (const [category, action, own] of list || []) {
       const props = own || {};
       commands.track(category, action, {
@@ -549,26 +669,129 @@
     }
   });
 
+  // ---- Pages that change without being loaded: the page view comes when the path has changed
+
+  let referrer = attempt(() => document.referrer, "");
+  let address = "";
+  let viewedPath = location.pathname;
+  let cameFrom = "";
+  let viewTimer = 0;
+
+  // Before whatever else is tracked on the new page.
+  function sendView() {
+    if (!viewTimer) return;
+    viewTimer = clearTimeout(viewTimer);
+    viewedPath = location.pathname;
+    referrer = cameFrom;
+    viewPage();
+  }
+
+  // Pages set their title, and send the visitor on, after they have changed the address: so it is read a little later.
+  const look = guarded(() => {
+    const before = address;
+    address = location.href;
+    if (!viewTimer) cameFrom = before;
+    viewTimer = clearTimeout(viewTimer);
+    if (location.pathname !== viewedPath) viewTimer = setTimeout(sendView, VIEW_PAUSE_MS);
+  });
+
+  function watchPath() {
+    address = location.href;
+    if (window.navigation) return navigation.addEventListener("currententrychange", look);
+    for (const name of ["pushState", "replaceState"]) {
+      const own = history[name];
+      history[name] = function (...args) {
+        const result = own.apply(this, args);
+        look();
+        return result;
+      };
+    }
+    addEventListener("popstate", look);
+  }
+
+  // ---- The bridge to the other domains of the same owner
+  //
+  // A link there takes the UID along, with the time and a check of both and of the browser. It is good for two minutes, in
+  // the same browser, for one who comes from one of the domains, and only where she is not known yet: so a link that is
+  // passed on makes no two people one, and nobody who is signed in becomes somebody else.
+
+  let bridges = [];
+  const timezone = () => attempt(() => Intl.DateTimeFormat().resolvedOptions().timeZone, "");
+  const isOf = (host, domain) => ("." + host).endsWith("." + domain);
+  const isSister = (url) =>
+    bridges.some((domain) => isOf(new URL(url).hostname, domain) && !isOf(location.hostname, domain));
+  const checkOf = (uid, time) =>
+    md5([uid, time, property().portal_id, navigator.userAgent, navigator.language, timezone()]).slice(0, 12);
+
+  function decorate(link) {
+    return attempt(() => {
+      const url = new URL(link, location.href);
+      if (consent !== "granted" || !isSister(url.href)) return link;
+      const uid = currentUid();
+      const time = Date.now().toString(36);
+      // By hand: searchParams would spell the rest of the query anew.
+      url.search += `${url.search && "&"}${BRIDGE}=${uid}.${time}.${checkOf(uid, time)}`;
+      return url.href;
+    }, link);
+  }
+
+  // Only while the link is followed: one that is copied, or left in the page, takes nobody along.
+  const onClick = guarded((event) => {
+    const link = event.button < 2 && event.composedPath().find(({ tagName, href }) => /^a(rea)?$/i.test(tagName) && href);
+    if (!link) return;
+    const { href } = link;
+    const there = decorate(href);
+    if (there === href) return;
+    const written = link.getAttribute("href");
+    link.setAttribute("href", there);
+    setTimeout(guarded(() => link.getAttribute("href") === there && link.setAttribute("href", written)));
+  });
+
+  function arrive() {
+    const [text, before, told, after] = RegExp(`([?&])${BRIDGE}=([^&]*)(&?)`).exec(location.search) || [];
+    if (!text) return;
+    // Out of the address bar, whatever it says.
+    attempt(() => history.replaceState(history.state, "", location.href.replace(text, after && before)));
+    const [uid, time, check] = told.split(".");
+    const age = Date.now() - parseInt(time, 36);
+    const isGood = isUid(uid) && check === checkOf(uid, time) && age >= 0 && age < BRIDGE_MS;
+    if (isGood && isSister(document.referrer)) bridged = uid;
+  }
+
   function start() {
-    if (!DAYS) attempt(leaveLocalStorage);
-    queue = attempt(storedItems, []);
-    retired();
+    if (attempt(() => _cdpEnableDomainBridge)) {
+      bridges = [].concat(attempt(() => settings().bridge_domains));
+      for (const type of ["click", "auxclick"]) addEventListener(type, onClick, true);
+      attempt(arrive);
+    }
+    // A key without a value is an answer that could not be read.
+    const isSet = attempt(() => "consent" in settings(), true);
+    const call = attempt(() => Array.from(web_event.queue).find((one) => one && one[0] === "consent"));
+    const wish = isSet ? attempt(() => settings().consent) : call ? call[1] : "granted";
+    const isHook = typeof wish === "function";
+    isTold = Boolean(isSet || call);
+    guarded(setConsent)(isHook ? "pending" : wish);
+    if (isHook) guarded(wish)(commands.consent);
+    if (settings().spa) attempt(watchPath);
     sendPageEvents();
-    shared._adopt();
-    pump();
+    adopt();
   }
 
   const leave = (isHidden) => {
     isLeaving = isHidden;
-    if (isHidden) pump();
+    if (!isHidden) return;
+    sendView();
+    pump();
   };
   // Phones often end a page without `pagehide`: being hidden is the last that such a page hears.
   document.addEventListener("visibilitychange", () => leave(document.visibilityState === "hidden"));
   addEventListener("pagehide", () => leave(true));
   addEventListener("pageshow", () => leave(false));
   addEventListener("online", () => {
-    pausedUntil = 0;
+    failures = 0;
+    pausedUntil = retryAt();
     pump();
+    lookLater();
   });
   addEventListener(
     "storage",
@@ -582,4 +805,5 @@
   // A page that the browser has only prepared was not visited yet.
   if (document.prerendering) document.addEventListener("prerenderingchange", guarded(start), { once: true });
   else guarded(start)();
-})();
+  // Where the gateway serves this very script, and where it takes events, seen from there. It writes its own names in.
+}, { script: "%script%", event: "%event%", stream_event: "%stream_event%" });

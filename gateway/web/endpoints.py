@@ -6,13 +6,14 @@ one is taken, and hands over. What always holds: an endpoint never raises, and c
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 from gateway.events.model import Reply
 from gateway.events.ppid import METHODS as PPID_METHODS
 from gateway.events.ppid import PATH as PPID_PATH
 from gateway.events.replies import PIXEL
-from gateway.settings_paths import EVENT, ICON, SCRIPT, STREAM_EVENT
+from gateway.settings_paths import EVENT, ICON, SCRIPT, SOURCE_MAP, STREAM_EVENT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -87,6 +88,25 @@ class Script:
         answer(self._script.at(head.path).answer(head.accept_encoding, head.if_none_match))
 
 
+class SourceMap:
+    """Gives a browser's debugger the readable lines of our own script; made when the first one asks."""
+
+    methods: tuple[str, ...] = ("GET", "HEAD")
+    max_body_bytes = 0
+    _HEADERS = (
+        ("Content-Type", "application/json"),
+        ("Cache-Control", "public, max-age=3600"),
+        ("Access-Control-Allow-Origin", "*"),
+    )
+
+    def __init__(self, source_map: Callable[[], bytes]) -> None:
+        self._reply = cache(lambda: Reply(200, self._HEADERS, source_map()))
+
+    def answer(self, _: Request, answer: Callable[[Reply], None]) -> None:
+        """Give the map."""
+        answer(self._reply())
+
+
 class Icon:
     """Gives browsers that look for an icon an empty one."""
 
@@ -100,12 +120,19 @@ class Icon:
 
 
 def endpoints(
-    ingest: Ingest, script: OwnScript, shelves: Mapping[str, Endpoint] | None = None
+    ingest: Ingest,
+    script: OwnScript,
+    shelves: Mapping[str, Endpoint] | None = None,
+    source_map: Callable[[], bytes] | None = None,
 ) -> Mapping[str, Endpoint]:
-    """Give what stands at each public path, by its usual name; `shelves` hold the vendor's scripts, where pages get those."""
+    """Give what stands at each public path, by its usual name; `shelves` hold the vendor's scripts, where pages get those.
+
+    `source_map` gives the map of our own script.
+    """
     collect = Collect(ingest)
     return {
         SCRIPT: Script(script),
+        **({SOURCE_MAP: SourceMap(source_map)} if source_map else {}),
         **(shelves or {}),
         **dict.fromkeys(COLLECT_PATHS, collect),
         PPID_PATH: Ppid(ingest),

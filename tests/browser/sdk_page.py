@@ -315,6 +315,11 @@ async def hide(page: Page) -> None:
     )
 
 
+async def back_online(page: Page) -> None:
+    """Let the page hear that the network is back, after whatever pause the gateway had asked for."""
+    await page.evaluate("localStorage._asm_retry_at = 1, dispatchEvent(new Event('online'))")
+
+
 async def ready(page: Page) -> None:
     """Wait until the script has taken over."""
     await page.wait_for_function("Boolean(window.web_event && web_event.trackEventWithUri)")

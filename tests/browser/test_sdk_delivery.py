@@ -146,7 +146,7 @@ async def test_an_event_that_the_gateway_calls_bad_is_not_sent_again(
     """A refusal that no retry would mend is a warning in the console, and the next event has its turn."""
     gateway.answer(status)
     async with visitor.expect_console_message(
-        lambda message: f"refused an event with status {status}" in message.text
+        lambda message: f"dropped an event: refused with {status}" in message.text
     ):
         await visitor.goto(site.put(after="web_event.track('a', '1');"))
     await gateway.until_named("a/1")

@@ -11,6 +11,7 @@ from tests.browser.refusals import REFUSALS
 from tests.browser.sdk_page import (
     STORED_EVENTS,
     all_answered,
+    back_online,
     cookie_of,
     hide,
     ready,
@@ -159,7 +160,7 @@ async def test_an_event_in_flight_that_is_refused_comes_again_as_it_was(
     await visitor.wait_for_function(f"localStorage._asm_uid === '{HERS}'")
     gateway.release()
     await visitor.wait_for_function("localStorage._asm_retry_at")
-    await visitor.evaluate("dispatchEvent(new Event('online'))")
+    await back_online(visitor)
     _, refused, again = await gateway.until_count(3)
     assert (his, refused.request_id) == (again.uid, again.request_id)
     await all_answered(visitor)
@@ -203,7 +204,7 @@ async def test_another_tab_follows(visitor: Page, gateway: FakeGateway, site: Fa
     await other.wait_for_function("changed >= 2")
     gateway.forget()
     await track(other, "b", "next")
-    await other.evaluate("dispatchEvent(new Event('online'))")
+    await back_online(other)
     await gateway.until_count(3)
     assert [("b/before", his), ("b/waiting", HERS), ("b/next", HERS)] == _uids(gateway.received)
     await all_answered(other)

@@ -192,6 +192,14 @@ async def test_a_snippet_for_an_address_that_is_none_is_refused(config, url):
     assert 1 == text.err.count("\n")
 
 
+async def test_the_types_of_the_script_need_no_settings():
+    """A web engineer's editor gets them from the command line."""
+    text, json = await both("snippet", "--types", "--config", "no-such-file.toml")
+    assert (0, 0) == (text.code, json.code)
+    assert text.out == json.json["types"]
+    assert "interface CdpWebEvent" in text.out
+
+
 async def test_the_ledger_shows_whom_a_uid_belongs_to_and_which_uids_a_customer_has(used):
     """The same while the gateway runs and after it has stopped; what it knows neither as the one nor the other is 1."""
     (uid, uid_json), (cid, cid_json), (nobody, nobody_json), elsewhere = await asyncio.gather(
@@ -277,7 +285,15 @@ HELP = {
         "--data-dir",
     ),
     ("check",): ("whether the settings can be used", "--config", "--json"),
-    ("snippet",): ("paste into the <head>", "--prop-id", "--portal-id", "--url", "--json"),
+    ("snippet",): (
+        "paste into the <head>",
+        "--prop-id",
+        "--portal-id",
+        "--url",
+        "--nonce",
+        "--types",
+        "--json",
+    ),
     ("ledger",): (
         "show",
         "who is bound to whom",

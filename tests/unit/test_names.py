@@ -191,7 +191,7 @@ def test_the_own_script_is_made_for_each_of_its_names():
     def text(path):
         return scripts.at(path).answer("", "").body.decode()
 
-    assert f"/a.js {names.told(EVENT)} {names.told(STREAM_EVENT)}" == text("/a.js")
+    assert f"/a.js {names.told(EVENT)} {names.told(STREAM_EVENT)} /insight.js.map" == text("/a.js")
     assert text("/insight.js").startswith("/insight.js ")
     before = text("/a.js")
     scripts.make_for(Names(Paths(**ROTATING, script=("/a.js",)), 7 * DAY_MS))
