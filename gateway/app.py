@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aiohttp import web
 
 from gateway import __version__
 from gateway.assets.own import OwnScript
+from gateway.chores import calm_collector, keep_gauges, report_fault
 from gateway.cookie_key import with_cookie_key
 from gateway.deadline import ANSWERS, Deadline
+from gateway.descriptors import most_connections, shortage
 from gateway.events.pipeline import Pipeline
 from gateway.far_desk import FarDesk, hear_from_afar
 from gateway.ledger.contract import LedgerUnavailable
@@ -38,10 +39,9 @@ from gateway.stores import (
     open_ledger,
     open_partition,
 )
+from gateway.telemetry.door import DoorBook
 from gateway.telemetry.journal import Journal
-from gateway.telemetry.logging import describe
 from gateway.telemetry.metrics import Metrics
-from gateway.telemetry.redaction import redact
 from gateway.vendor_scripts import VendorScripts, start_vendor_scripts
 from gateway.web.admin import build_admin
 from gateway.web.directory import Directory
@@ -62,7 +62,6 @@ if TYPE_CHECKING:
     from gateway.spool.segments import SegmentSpool
     from gateway.telemetry.logging import Log
 
-_GAUGE_SECONDS = 0.5
 # The part of the time to stop in which a worker waits for the last word of the delivering process.
 _LAST_WORD = 0.9
 
@@ -79,6 +78,7 @@ class Running:
         spools: Sequence[SegmentSpool],
         data_dir: Path,
         vendor: VendorScripts,
+        scarce: str = "",
     ) -> None:
         self.public_url = public_url
         self.admin_url = admin_url
@@ -88,6 +88,7 @@ class Running:
         self._quarantine = quarantine
         self._spools = spools
         self._vendor = vendor
+        self._scarce = scarce
 
     def problems(self) -> dict[str, str]:
         """Say what is in the way of taking events, by part; empty when nothing is."""
@@ -111,6 +112,8 @@ class Running:
             found["quarantine"] = f"{full.cause}; {full.hint}"
         if missing := self._vendor.trouble():
             found["script"] = missing
+        if self._scarce:
+            found["descriptors"] = self._scarce
         return found
 
     @property
@@ -173,15 +176,26 @@ async def running_gateway(
         vendor = await start_vendor_scripts(settings, journal, metrics, names, stack, is_first=worker == 0)
         parts = endpoints(ingest, script, vendor.shelves, source_map)
         directory = Directory(parts, names, metrics.path_counter)
-        public_url = await _start_public(settings, ingest, directory, listener, stack)
+        public = PublicServer(
+            ingest,
+            directory.table,
+            is_fast=settings.server.fast_path,
+            limits=settings.limits,
+            client_of=pipeline.limiter.client_of,
+            most=most_connections(settings),
+            door=DoorBook(log, metrics, journal.limited),
+        )
+        public_url = await _start_public(settings, public, ingest, listener, stack)
         stack.callback(vendor.hurry)
         # While clients still get their answers the batch under way has its time to end.
         stack.callback(releases.hurry)
-        running = Running(public_url, "", ledger, quarantine, spools, settings.data_dir, vendor)
+        running = Running(
+            public_url, "", ledger, quarantine, spools, settings.data_dir, vendor, shortage(settings)
+        )
         if with_admin:
             running.admin_url = await _start_admin(settings, running, metrics, stack)
         for chore in (
-            _keep_gauges(metrics, spools),
+            keep_gauges(metrics, spools),
             keep_ledger(ledger, journal, says_head=worker == 0),
             directory.keep(settings.paths, script.make_for, vendor.make_for),
         ):
@@ -195,7 +209,7 @@ async def running_gateway(
             properties=len(settings.properties),
             pending=running.pending,
         )
-        _calm_collector()
+        calm_collector()
         try:
             yield running
         finally:
@@ -222,11 +236,11 @@ async def running_delivery(settings: Settings, log: Log) -> AsyncIterator[None]:
         budget_ms = settings.collector.relay_budget_ms
         desk = FarDesk(intake.tell, budget_ms) if settings.collector.mode == "relay" else None
         await start_delivery(settings, journal, merged, ledger, quarantine, deadline, stack, answers=desk)
-        for chore in (_keep_gauges(metrics, spools), keep_ledger(ledger, journal, says_head=False)):
+        for chore in (keep_gauges(metrics, spools), keep_ledger(ledger, journal, says_head=False)):
             stack.push_async_callback(cancelled, asyncio.create_task(chore))
         left = sum(spool.pending for spool in spools)
         journal.changed("delivering", collector=settings.collector.url.partition("?")[0], pending=left)
-        _calm_collector()
+        calm_collector()
         try:
             yield
         finally:
@@ -237,7 +251,7 @@ async def running_delivery(settings: Settings, log: Log) -> AsyncIterator[None]:
 def _prepared(log: Log) -> tuple[Metrics, Journal]:
     metrics = Metrics()
     journal = Journal(log, metrics)
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: _report_fault(journal, context))
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: report_fault(journal, context))
     return metrics, journal
 
 
@@ -286,14 +300,14 @@ async def _drained(ingest: Ingest, deadline: Deadline) -> None:
 
 async def _start_public(
     settings: Settings,
+    server: PublicServer,
     ingest: Ingest,
-    directory: Directory,
     listener: socket.socket | None,
     stack: contextlib.AsyncExitStack,
 ) -> str:
     """Take events, on `listener` where there is one, until `stack` is left; gives where."""
     public = web.ServerRunner(
-        PublicServer(ingest, directory.table, is_fast=settings.server.fast_path),
+        server,
         shutdown_timeout=settings.server.drain_seconds * ANSWERS,
     )
     await public.setup()
@@ -316,30 +330,6 @@ async def _start_admin(
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, settings.admin.host, settings.admin.port).start()
     return _url(runner)
-
-
-async def _keep_gauges(metrics: Metrics, spools: Sequence[SegmentSpool]) -> None:
-    while True:
-        metrics.spool_pending.set(sum(spool.pending for spool in spools))
-        metrics.spool_damaged.set(sum(spool.damaged for spool in spools))
-        await asyncio.sleep(_GAUGE_SECONDS)
-
-
-def _calm_collector() -> None:
-    """Let the cyclic garbage collector look at what events leave behind, not at all that was loaded to take them.
-
-    An event leaves no cycles; the collector's walks over modules, rules and caches were a twentieth of the gateway's time.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
-
-
-def _report_fault(journal: Journal, context: dict[str, Any]) -> None:
-    """Log what went wrong in a task or callback: the exception's type and place, never its message."""
-    error = context.get("exception")
-    fields = describe(error) if isinstance(error, BaseException) else {}
-    journal.trouble("fault", message=redact(str(context.get("message", ""))), **fields)
 
 
 def _url(runner: web.BaseRunner) -> str:

@@ -26,6 +26,7 @@ import orjson
 import uvloop
 
 from gateway.app import running_delivery, running_gateway
+from gateway.descriptors import raise_limit
 from gateway.stores import DataDirUnusable, make_data_dir
 from gateway.supervisor import DELIVERY, MULTIPROCESS, supervise
 from gateway.telemetry.logging import open_log
@@ -63,12 +64,14 @@ def serve(settings: Settings) -> None:
     Raises `AddressTaken`, `DataDirUnusable` (also when another gateway uses it), and what `running_gateway` raises.
     """
     make_data_dir(settings.data_dir)
+    raise_limit(settings)
     with only_user(settings.data_dir), _named_addresses(settings):
         uvloop.run(_serve_here(settings) if settings.server.workers == 1 else _supervise(settings))
 
 
 def work(settings: Settings, index: int, report_fd: int, listener_fd: int) -> None:
     """Be worker `index`: take events on the inherited socket and report to the supervisor (`_report`)."""
+    raise_limit(settings)
     count_as(str(index), os.environ[MULTIPROCESS])
     uvloop.run(_work(settings, index, report_fd, listener_fd))
 

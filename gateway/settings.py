@@ -48,7 +48,7 @@ from gateway.settings_types import (
     Section,
     host_name,
 )
-from gateway.settings_web import Admin, Server
+from gateway.settings_web import Admin, Limits, Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -211,6 +211,7 @@ class Settings(BaseSettings):
     server: Server = Server()
     paths: Paths = Paths()
     script: Script = Script()
+    limits: Limits = Limits()
     admin: Admin = Admin()
     collector: Collector = Collector()
     spool: Spool = Spool()

@@ -39,6 +39,7 @@ class Reason(StrEnum):
     UID_ERASED = "uid_erased"
     UNKNOWN_PROPERTY = "unknown_property"
     UNAVAILABLE = "unavailable"
+    RATE_LIMITED = "rate_limited"
     TOO_LARGE = "too_large"
     BAD_JSON = "bad_json"
     BAD_BODY = "bad_body"
@@ -73,6 +74,7 @@ FATES: dict[Reason, Fate] = {
     Reason.UID_ERASED: Fate(Outcome.QUARANTINED, 200, "warning"),
     Reason.UNKNOWN_PROPERTY: Fate(Outcome.DROPPED, 403, "warning"),
     Reason.UNAVAILABLE: Fate(Outcome.DROPPED, 503, "error"),
+    Reason.RATE_LIMITED: Fate(Outcome.DROPPED, 429, "warning"),
     Reason.TOO_LARGE: Fate(Outcome.MALFORMED, 413, "warning"),
     Reason.BAD_JSON: Fate(Outcome.MALFORMED, 400, "warning"),
     Reason.BAD_BODY: Fate(Outcome.MALFORMED, 400, "warning"),

@@ -19,6 +19,7 @@ from gateway.events.enrichment import Enricher
 from gateway.events.forms import joined, parse_query, split_request_id
 from gateway.events.identity import Identities
 from gateway.events.keyring import Keyring
+from gateway.events.limiting import Limiter
 from gateway.events.model import Record
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.places import attach, replace_uid
@@ -54,6 +55,7 @@ class Pipeline:
         self._identities = Identities(settings.identity)
         self._uids = Uids(self._identities)
         self._enricher = Enricher(settings.server.trusted_proxies)
+        self.limiter = Limiter(settings, self._enricher.client_ip)
         self._attach_known = settings.identity.attach_known_cid
         keyring = Keyring([key.get_secret_value() for key in settings.cookies.keys])
         self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
@@ -203,6 +205,10 @@ class Pipeline:
             uid = self._uids.own(fields)
             if isinstance(uid, Rejection):
                 events.append(uid)
+                continue
+            limited = self.limiter.of_uid(uid or visitor.uid, stamp.now_ms)
+            if limited is not None:
+                events.append(limited)
                 continue
             event_id = stamp.event_id(index)
             request_id = decoded.request_id_of(index, event_id)

@@ -33,10 +33,11 @@ _RETRY: Headers = (("Retry-After", str(RETRY_AFTER_SECONDS)),)
 _NOTES: dict[int, Headers] = {
     401: (("WWW-Authenticate", 'Bearer realm="tracking-gateway"'),),
     415: (("Accept-Encoding", ACCEPTED),),
+    429: _RETRY,
     503: _RETRY,
 }
 # No page gets one of these for what it has shown: it is too much, not a page's, or is to be sent again.
-_SAID_TO_ALL = frozenset({401, 413, 415, 503})
+_SAID_TO_ALL = frozenset({401, 413, 415, 429, 503})
 
 
 def cross_origin(origin: str, *, allowed: bool) -> Headers:
@@ -137,7 +138,7 @@ def result(verdict: Verdict) -> dict[str, Any]:
 
 def batch(results: list[dict[str, Any]], status: int, headers: Headers) -> Reply:
     """Answer an array of events: one result each, in order. The status is a success when at least one was kept."""
-    notes = _RETRY if status == 503 else ()
+    notes = _NOTES.get(status, ())
     return Reply(status, (*_JSON, *notes, *headers), orjson.dumps({"results": results}))
 
 

@@ -13,6 +13,7 @@ import msgspec
 from gateway.events.outcome import FATES, WORDS, Reason
 from gateway.events.packing import unpack
 from gateway.events.twin import TwinState
+from gateway.telemetry.door import Sparing
 from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
@@ -35,6 +36,8 @@ class Journal:
         self._logger = log.logger
         self._line = log.line
         self._metrics = metrics
+        # Of events that came too often; `gateway.telemetry.door` says how many more there were.
+        self.limited = Sparing()
         metrics.collector_up.set(1)
 
     def decided(
@@ -59,6 +62,8 @@ class Journal:
             fate = FATES[reason]
             outcome, reason_text = WORDS[reason]
             self._metrics.event(fate.outcome, reason)
+            if reason is Reason.RATE_LIMITED and not self.limited.may_say():
+                continue
             fields: dict[str, Any] = {
                 "outcome": outcome,
                 "reason": reason_text,
@@ -83,17 +88,21 @@ class Journal:
                 self._metrics.relayed(relayed)
                 fields["relayed"] = relayed.value
                 fields["relay_ms"] = round(relay_ms, 3)
-            if verdict.is_new_binding:
-                self._metrics.bindings.inc()
-            if verdict.repair is not None:
-                self._metrics.repairs.inc()
             level = fate.level
-            if verdict.aliases:
-                self._metrics.aliases.inc()
-                level = "warning" if level == "info" else level
+            if verdict.is_new_binding or verdict.repair is not None or verdict.aliases:
+                self._count_identity(verdict)
+                level = "warning" if verdict.aliases and level == "info" else level
             self._line(level, "event", fields)
         self._metrics.twin(prepared.visitor.twin.state)
         self._metrics.answer_seconds.note(duration_ms / 1000)
+
+    def _count_identity(self, verdict: Verdict) -> None:
+        if verdict.is_new_binding:
+            self._metrics.bindings.inc()
+        if verdict.repair is not None:
+            self._metrics.repairs.inc()
+        if verdict.aliases:
+            self._metrics.aliases.inc()
 
     def delivered(self, record: Record, attempts: int, duration_ms: float) -> None:
         """Say that the collector took an event."""

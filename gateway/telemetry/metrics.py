@@ -29,7 +29,7 @@ from gateway.events.remedies import REMEDIES
 from gateway.events.twin import TwinState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from gateway.events.outcome import Outcome
 
@@ -160,6 +160,30 @@ class Metrics:
             buckets=_SECONDS,
             registry=self.registry,
         )
+        self.connections = Gauge(
+            "tracking_gateway_connections",
+            "Clients' connections that are open.",
+            registry=self.registry,
+            multiprocess_mode="livesum",
+        )
+        self.connections_refused = _by_why(
+            self.registry,
+            "tracking_gateway_connections_refused",
+            "Connections that were not taken, by whose bound was reached.",
+            ("address", "process"),
+        )
+        self.connections_cut = _by_why(
+            self.registry,
+            "tracking_gateway_connections_cut",
+            "Connections that were closed on their client, by what it was slow with; room: idle, and others needed it.",
+            ("head", "body", "reading", "silent", "room"),
+        )
+        self.requests_refused = _by_why(
+            self.registry,
+            "tracking_gateway_requests_refused",
+            "Requests that were not read, by what was wrong with their head or framing.",
+            ("malformed", "framing", "head_too_large", "target_too_long", "method", "expectation"),
+        )
         self._relayed = lru_cache(16)(relayed.labels)
         self._archived = {name: archived.labels(name) for name in ("kept", "erased", "lost")}
         self._path_requests = path_requests.labels
@@ -220,6 +244,15 @@ class Metrics:
     def exposition(self) -> bytes:
         """Give this process's numbers in Prometheus' text format."""
         return generate_latest(self.registry)
+
+
+def _by_why(
+    registry: CollectorRegistry, name: str, text: str, whys: Iterable[str]
+) -> Callable[[str], Counter]:
+    """Make a counter whose series all exist from the start; gives the one of a reason."""
+    counter = Counter(name, text, ["why"], registry=registry)
+    series = {why: counter.labels(why) for why in whys}
+    return series.__getitem__
 
 
 def count_as(name: str, directory: str) -> None:

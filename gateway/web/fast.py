@@ -18,29 +18,37 @@ from email.utils import formatdate
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from aiohttp.web_protocol import RequestHandler
-
+from gateway.web.gated import GatedConnection, Glance, Phase
 from gateway.web.plain_heads import MAX_HEAD_BYTES, PlainHead, may_become_plain, read_head, to_request
+from gateway.web.refusals import refusal
 
 if TYPE_CHECKING:
     from gateway.events.model import Reply
+    from gateway.web.heads import Refused
     from gateway.web.public import PublicServer
 
+# A head that comes in more pieces is left to the gate, which looks at each byte but once.
+_MOST_PIECES = 8
 _REASONS = {200: "OK", 204: "No Content", 302: "Found", 304: "Not Modified", 400: "Bad Request",
             401: "Unauthorized", 403: "Forbidden", 404: "Not Found", 405: "Method Not Allowed", 406: "Not Acceptable",
-            413: "Request Entity Too Large", 415: "Unsupported Media Type", 503: "Service Unavailable"}  # fmt: skip
+            408: "Request Timeout", 413: "Request Entity Too Large", 415: "Unsupported Media Type", 429: "Too Many Requests",
+            503: "Service Unavailable"}  # fmt: skip
 
 
-class FastConnection(RequestHandler):
+class FastConnection(GatedConnection):
     """One client's connection: plain requests are answered here, all others by aiohttp."""
 
     def __init__(self, manager: PublicServer, *, is_fast: bool, **kwargs: object) -> None:
-        super().__init__(manager, **kwargs)  # type: ignore[arg-type]
-        self._server = manager
+        super().__init__(manager, **kwargs)
         self._is_fast = is_fast
         self._head: PlainHead | None = None
         self._head_end = 0
         self._held = b""
+        # Of a body whose rest is still to come: what there is, and how much is missing.
+        self._body_held = bytearray()
+        self._missing = 0
+        self._pieces = 0
+        self._number = 0
         self._is_busy = False
         self._is_closing = False
         self._idle: asyncio.Future[None] | None = None
@@ -53,7 +61,11 @@ class FastConnection(RequestHandler):
             return
         if self._force_close or self._close or self._is_closing:
             return
-        if self._held:
+        if self._missing:
+            data = self._rest_of_body(data)
+            if not data:
+                return
+        elif self._held:
             data = self._held + data
         if self._is_busy or self._paused:
             self._held = data
@@ -63,17 +75,16 @@ class FastConnection(RequestHandler):
         self._begin(data)
 
     def _begin(self, data: bytes) -> None:
-        """Look at bytes that begin with a request, while none is under way.
-
-        What is incomplete is held. The keep-alive timer is running: a client that never sends the rest is cut off by it.
-        """
+        """Look at bytes that begin with a request, while none is under way. What is incomplete is held, and the watch sees for how long."""
         head = self._head
         if head is None:
             end = data.find(b"\r\n\r\n") + 4
-            if end == 3 and may_become_plain(data):
+            if end == 3 and self._pieces < _MOST_PIECES and may_become_plain(data):
                 self._held = data
+                self._pieces += 1
                 return
-            if end == 3 or end > MAX_HEAD_BYTES:
+            self._pieces = 0
+            if end == 3 or end > self._server.plain_head_bytes:
                 self._hand_over(data)
                 return
             head = read_head(data, end)
@@ -83,12 +94,25 @@ class FastConnection(RequestHandler):
             self._head, self._head_end = head, end
         end = self._head_end + head.body_bytes
         if len(data) < end:
-            self._held = data
+            self._body_held += data
+            self._missing = end - len(data)
             return
         self._head = None
         body, self._held = data[self._head_end : end], data[end:]
         self._is_busy = True
+        self._number += 1
         self._server.answer_plain(to_request(head, body, self._peer()), self._answer)
+
+    def _rest_of_body(self, data: bytes) -> bytes:
+        """Take a further piece of a body; give the whole request, with what came behind it, when there is nothing missing any more."""
+        self._body_held += data
+        self._missing -= len(data)
+        if self._missing > 0:
+            return b""
+        whole = bytes(self._body_held)
+        self._body_held.clear()
+        self._missing = 0
+        return whole
 
     def _peer(self) -> str:
         peername = self.peername
@@ -108,7 +132,6 @@ class FastConnection(RequestHandler):
             super().close()
             transport.close()
             return
-        self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         if self._held:
             self._loop.call_soon(self._go_on)
 
@@ -154,11 +177,26 @@ class FastConnection(RequestHandler):
             self._is_reading_paused = True
             self.transport.pause_reading()
 
-    def _process_keepalive(self) -> None:
-        """Close a connection that has been idle for too long; one whose answer is under way is not idle."""
+    def glance(self, transport: asyncio.Transport) -> Glance:
+        """Tell what this connection waits for."""
+        if not self._is_fast or self._paused or transport.is_closing():
+            return super().glance(transport)
+        number = self._number
         if self._is_busy:
-            self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
-        super()._process_keepalive()
+            return Glance(Phase.ANSWER, number)
+        if self._missing:
+            return Glance(Phase.BODY, number, len(self._body_held) - self._head_end)
+        if self._held:
+            return Glance(Phase.HEAD, number)
+        return Glance(Phase.IDLE if number else Phase.NEW, number)
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer with this status, behind the answers that are due, and close."""
+        if not self._is_fast:
+            super().refuse(refused)
+        elif self.transport is not None:
+            self.transport.write(encode_reply(refusal(refused.status), is_last=True))
+            self.force_close()
 
     def close(self) -> None:
         """Close the connection, after the answer that is under way."""
@@ -176,7 +214,8 @@ class FastConnection(RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Forget what was held; the event under way goes on, its reply is dropped."""
-        self._held, self._head = b"", None
+        self._held, self._head, self._missing = b"", None, 0
+        self._body_held.clear()
         super().connection_lost(exc)
         if self._is_busy:
             self._server.ingest.hung_up(self._answer)

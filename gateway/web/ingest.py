@@ -15,12 +15,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from gateway.events.decisions import Pending
+from gateway.events.limiting import is_servers, may_be_servers
 from gateway.events.model import Stamp
 from gateway.events.outcome import Reason, Rejection
 from gateway.events.packing import pack
 from gateway.ledger.contract import LedgerUnavailable
 from gateway.quarantine.contract import QuarantineUnavailable
 from gateway.spool.contract import SpoolUnavailable
+from gateway.telemetry.door import network_of
 from gateway.telemetry.logging import describe
 from gateway.web.relay import Relay
 
@@ -74,6 +76,8 @@ class Ingest:
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self._pipeline = pipeline
+        self._limiter = pipeline.limiter
+        self._has_warned_of_proxy = False
         self._ledger = ledger
         self._spool = spool
         self._quarantine = quarantine
@@ -98,7 +102,7 @@ class Ingest:
         started = time.perf_counter()
         stamp = self._stamp()
         try:
-            prepared = self._pipeline.prepare(request, stamp)
+            prepared = self._prepared(request, stamp)
         except Exception as error:  # noqa: BLE001 -- see `_refuse`
             self._journal.trouble("not_kept", **describe(error))
             rejection = Rejection(
@@ -106,6 +110,11 @@ class Ingest:
             )
             self._answered(*self._pipeline.unread(request, stamp, rejection), started, answer)
             return
+        if isinstance(prepared, Rejection):
+            self._limited(request, stamp, prepared, started, answer)
+            return
+        if len(prepared.events) > 1:
+            self._limiter.more(prepared)
         decision: Decision | None = None
         try:
             bindings = self._known(prepared)
@@ -124,6 +133,38 @@ class Ingest:
         task = asyncio.get_running_loop().create_task(self._finish(prepared, decision, started, answer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _prepared(self, request: Request, stamp: Stamp) -> Prepared | Rejection:
+        """Read a request, unless its address sends too much; only where a server may have sent it, it is read all the same to see."""
+        limited = self._limiter.of_request(request, stamp.now_ms)
+        if limited is None:
+            return self._pipeline.prepare(request, stamp)
+        if may_be_servers(request):
+            prepared = self._pipeline.prepare(request, stamp)
+            if is_servers(prepared):
+                return prepared
+        return limited
+
+    def _limited(
+        self,
+        request: Request,
+        stamp: Stamp,
+        rejection: Rejection,
+        started: float,
+        answer: Callable[[Reply], None],
+    ) -> None:
+        """Refuse a request whose address sends too much, as one event, without a look at its body."""
+        prepared, decision = self._pipeline.unread(request, stamp, rejection)
+        head = request.head
+        if head.forwarded_for and prepared.client_ip == head.peer and not self._has_warned_of_proxy:
+            self._has_warned_of_proxy = True
+            self._journal.trouble(
+                "proxy_not_trusted",
+                network=network_of(head.peer),
+                hint="a bounded address sends X-Forwarded-For: if it is your proxy or CDN, name its networks in server.trusted_proxies; "
+                "until then all visitors behind it count as one",
+            )
+        self._answered(prepared, decision, started, answer)
 
     def _append(
         self,

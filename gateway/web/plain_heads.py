@@ -9,15 +9,13 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-import httptools
-
 from gateway.events.model import Head, Request
+from gateway.web.heads import STRAY
 
 MAX_HEAD_BYTES = 32_768
 _MAX_HEAD_FIELDS = 100
 # Each of these changes how a body is framed, or what a connection is.
 _NOT_PLAIN = frozenset({"transfer-encoding", "expect", "upgrade", "trailer", "te"})
-_NOT_PLAIN_BYTES = frozenset(name.encode() for name in _NOT_PLAIN)
 # RFC 9110, section 5.6.2: what a field's name is made of; and section 5.5: what its value is, in any encoding.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _NO_CONTROLS = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
@@ -37,24 +35,6 @@ class PlainHead(NamedTuple):
     target: str
     fields: dict[str, str]
     body_bytes: int
-
-
-class _Names:
-    """Collects what llhttp reports of an incomplete head."""
-
-    __slots__ = ("names", "target")
-
-    def __init__(self) -> None:
-        self.target = b""
-        self.names: list[bytes] = []
-
-    def on_url(self, url: bytes) -> None:
-        """Take the target."""
-        self.target += url
-
-    def on_header(self, name: bytes, _: bytes) -> None:
-        """Take a field's name."""
-        self.names.append(name.lower())
 
 
 def read_head(data: bytes, end: int) -> PlainHead | None:
@@ -148,17 +128,10 @@ def to_request(head: PlainHead, body: bytes, peer: str) -> Request:
 
 
 def may_become_plain(data: bytes) -> bool:
-    """Tell whether an incomplete head can be the beginning of a plain request; anything else is answered at once."""
-    method = data[:5]
-    is_method = (
-        method.startswith((b"GET ", b"POST ")) or b"GET ".startswith(method) or b"POST ".startswith(method)
+    """Tell whether an incomplete head may be the beginning of a plain request; anything else is not waited for here."""
+    is_method = data.startswith((b"GET ", b"POST ")) or b"GET ".startswith(data) or b"POST ".startswith(data)
+    return (
+        is_method
+        and len(data) <= MAX_HEAD_BYTES
+        and not STRAY.search(data, 0, len(data) - data.endswith(b"\r"))
     )
-    if not is_method or len(data) > MAX_HEAD_BYTES or data.count(b"\n") != data.count(b"\r\n"):
-        return False
-    found = _Names()
-    try:
-        httptools.HttpRequestParser(found).feed_data(data)
-    except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-        return False
-    is_plain = _NOT_PLAIN_BYTES.isdisjoint(found.names)
-    return is_plain and found.target.isascii() and (not found.target or found.target.startswith(b"/"))

@@ -7,14 +7,21 @@ a traceback, a header of a client, or a byte of its body.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import unquote
 
-from aiohttp import ClientError, hdrs, web
+from aiohttp import ClientError, HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
 from gateway.events.model import Head, Reply, Request
+from gateway.settings_web import Limits
 from gateway.web.fast import FastConnection
+from gateway.web.gated import CutOff
+from gateway.web.heads import MALFORMED, Bounds
+from gateway.web.plain_heads import MAX_HEAD_BYTES
+from gateway.web.refusals import refusal
+from gateway.web.watch import Watch
 
 if TYPE_CHECKING:
     import asyncio
@@ -27,35 +34,59 @@ if TYPE_CHECKING:
 
     from gateway.web.endpoints import Endpoint
     from gateway.web.ingest import Ingest
+    from gateway.web.watch import Door
 
 _SERVER = "tracking-gateway"
-# Events in a query string are long; beyond this aiohttp answers 400 by itself.
-_MAX_LINE_BYTES = 65_536
-_MAX_HEADER_BYTES = 32_768
-_KEEPALIVE_SECONDS = 75.0
+_SLASHES = re.compile("//+")
+# Never reached: the watch closes idle connections.
+_KEEPALIVE_SECONDS = 7 * 86_400.0
 
 
 class PublicServer(web.Server):
-    """Serves `endpoints`, by path, on the public port; without `is_fast` everything goes through aiohttp."""
+    """Serves `endpoints`, by path, on the public port; without `is_fast` everything goes through aiohttp.
 
-    def __init__(self, ingest: Ingest, endpoints: Mapping[str, Endpoint], *, is_fast: bool = True) -> None:
+    `client_of` gives what an address is counted as, `""` for one that is not bounded; `most` is how many connections this process can hold.
+    """
+
+    def __init__(
+        self,
+        ingest: Ingest,
+        endpoints: Mapping[str, Endpoint],
+        *,
+        is_fast: bool = True,
+        limits: Limits | None = None,
+        client_of: Callable[[str], str] = lambda _: "",
+        most: int | None = None,
+        door: Door | None = None,
+    ) -> None:
+        limits = limits or Limits()
         super().__init__(
             self._handle,
             request_factory=self._request,
             access_log=None,
             keepalive_timeout=_KEEPALIVE_SECONDS,
-            max_line_size=_MAX_LINE_BYTES,
-            max_field_size=_MAX_HEADER_BYTES,
+            # The gate holds the bounds; percent-encoded, a target of raw bytes is three times as long.
+            max_line_size=3 * limits.target_bytes,
+            max_field_size=limits.head_bytes,
+            max_headers=limits.head_fields,
             # Bodies are unpacked where they are read (`gateway.events.coding`), within bounds of our own, for any transport.
             auto_decompress=False,
         )
         self.ingest = ingest
+        self.bounds = Bounds(limits.head_bytes, limits.head_fields, limits.target_bytes)
+        self.plain_head_bytes = min(MAX_HEAD_BYTES, limits.head_bytes, limits.target_bytes)
+        self.watch = Watch(limits, client_of, most or limits.connections, door)
         self._endpoints = endpoints
         self._is_fast = is_fast
 
     def __call__(self) -> RequestHandler:
         """Make the protocol of a new connection."""
         return _Connection(self, is_fast=self._is_fast, loop=self._loop, **self._kwargs)
+
+    async def shutdown(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 -- aiohttp's own signature
+        """Close all connections, after the answers that are under way, or when time is up."""
+        await super().shutdown(timeout)
+        self.watch.stop()
 
     def takes(self, method: str, target: str, body_bytes: int) -> bool:
         """Tell whether `answer_plain` knows what to do with such a request."""
@@ -78,33 +109,45 @@ class PublicServer(web.Server):
         return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=limit)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        raw = request.raw_path
-        if not raw.startswith("/"):
-            parts = urlsplit(raw)
-            raw = f"{parts.path}?{parts.query}"
-        path, _, query = raw.partition("?")
+        path, _, query = request.raw_path.partition("?")
         method = request.method
-        endpoint = self._endpoints.get(path)
-        if endpoint is None:
-            reply = _refusal(404)
-        elif method not in endpoint.methods:
-            reply = _refusal(405, ", ".join(endpoint.methods))
+        endpoint = self._found(path)
+        try:
+            if endpoint is None:
+                reply = refusal(404)
+            elif method not in endpoint.methods:
+                reply = refusal(405, ", ".join(endpoint.methods))
+            else:
+                reply = await self._answered(request, endpoint, _head(request, method, path, query))
+        except CutOff as cut:
+            reply = refusal(cut.refused.status)
+            is_last = True
         else:
-            reply = await self._answered(request, endpoint, _head(request, method, path, query))
-        return _response(reply)
+            # What was not read of a body is read and thrown away, or the connection ends.
+            is_last = not request.content.is_eof()
+        response = _response(reply)
+        if is_last:
+            response.force_close()
+        return response
+
+    def _found(self, path: str) -> Endpoint | None:
+        """Find what stands at a path; a slash too many, or letters that are percent-encoded, are a slip of who configured a client."""
+        found = self._endpoints.get(path)
+        return found or self._endpoints.get("/" + _SLASHES.sub("/", unquote(path)).strip("/"))
 
     async def _answered(self, request: web.BaseRequest, endpoint: Endpoint, head: Head) -> Reply:
         body = b""
         if head.method == hdrs.METH_POST:
             if (request.content_length or 0) > endpoint.max_body_bytes:
                 return self.ingest.too_large(Request(head))
+            _ask_for_body(request)
             try:
                 body = await request.read()
             except web.HTTPRequestEntityTooLarge:
                 return self.ingest.too_large(Request(head))
             except ConnectionError:
                 # The client hung up in mid-body: no event came in, and nobody hears the answer.
-                return _refusal(400)
+                return refusal(400)
             except (web.RequestPayloadError, ClientError):
                 return self.ingest.broken_body(Request(head))
         answered: asyncio.Future[Reply] = self._loop.create_future()
@@ -112,6 +155,17 @@ class PublicServer(web.Server):
             Request(head, body), lambda reply: None if answered.done() else answered.set_result(reply)
         )
         return await answered
+
+
+def _ask_for_body(request: web.BaseRequest) -> None:
+    """Tell a client that waits to hear whether its body is wanted (RFC 9110, section 10.1.1) that it is."""
+    if (
+        request.headers.get("Expect", "").lower() == "100-continue"
+        and request.version >= HttpVersion11
+        and not request.content.is_eof()
+        and request.transport is not None
+    ):
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 class _Connection(FastConnection):
@@ -126,11 +180,16 @@ class _Connection(FastConnection):
     ) -> web.StreamResponse:
         """Answer a request that could not be parsed, or a fault of ours, without a word of what was sent."""
         del message
+        if isinstance(exc, CutOff):
+            status = exc.refused.status
+        elif status < 500:
+            # The gate lets nothing through that aiohttp's parser refuses, but for fields that it knows and takes once only.
+            self._server.watch.refused(MALFORMED, self)
         if status >= 500:
             self.log_exception("unexpected", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError
-        response = _response(_refusal(status))
+        response = _response(refusal(status))
         response.force_close()
         return response
 
@@ -170,14 +229,3 @@ def _response(reply: Reply) -> web.Response:
     headers: CIMultiDict[str] = CIMultiDict(reply.headers)
     headers["Server"] = _SERVER
     return web.Response(body=reply.body, status=reply.status, headers=headers)
-
-
-def _refusal(status: int, allow: str = "") -> Reply:
-    headers: tuple[tuple[str, str], ...] = (
-        ("Content-Type", "application/json"),
-        ("X-Content-Type-Options", "nosniff"),
-    )
-    if allow:
-        headers += (("Allow", allow),)
-    words = {400: "bad request", 404: "not found", 405: "method not allowed"}
-    return Reply(status, headers, f'{{"error":"{words.get(status, "error")}"}}'.encode())

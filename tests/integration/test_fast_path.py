@@ -45,10 +45,11 @@ CANARY = b"canary@example.com"
 BROKEN = (
     b"HTTP 400",
     [
+        b"cache-control: no-store",
+        b"connection: close",
         b"content-length: 23",
         b"content-type: application/json",
         b"server: tracking-gateway",
-        b"x-content-type-options: nosniff",
     ],
     b'{"error":"bad request"}',
 )

@@ -1,0 +1,28 @@
+"""What a client hears whose request is none of ours to take: a word, and nothing of what it sent."""
+
+from __future__ import annotations
+
+from gateway.events.model import Reply
+
+_WORDS = {
+    400: "bad request",
+    404: "not found",
+    405: "method not allowed",
+    408: "too slow",
+    413: "too large",
+    414: "target too long",
+    417: "expectation failed",
+    431: "header fields too large",
+}
+_ALL_METHODS = "GET, HEAD, POST, OPTIONS"
+
+
+def refusal(status: int, allow: str = _ALL_METHODS) -> Reply:
+    """Give the answer of this status; `allow` goes with a 405."""
+    headers: tuple[tuple[str, str], ...] = (
+        ("Content-Type", "application/json"),
+        ("Cache-Control", "no-store"),
+    )
+    if status == 405:
+        headers += (("Allow", allow),)
+    return Reply(status, headers, f'{{"error":"{_WORDS.get(status, "error")}"}}'.encode())
