@@ -36,7 +36,7 @@ async def told_to(session, url):
     """Give the paths that the script at `url` sends to, from where it stands."""
     async with session.get(url) as response:
         text = await response.text()
-    [places] = re.findall(r'PLACES = \{ script: "(.*?)", event: "(.*?)", stream_event: "(.*?)" \}', text)
+    [places] = re.findall(r'\{script:"(.*?)",event:"(.*?)",stream_event:"(.*?)"\}', text)
     return places
 
 
