@@ -1,4 +1,4 @@
-"""The command line: `tracking-gateway serve | demo | check | snippet | doctor | ledger | quarantine | spool`.
+"""The command line: `tracking-gateway serve | demo | check | snippet | doctor | ledger | quarantine | spool | script`.
 
 Exit codes: 0 done, 1 the world is in the way (a port, a disk, a ledger) or somebody said no, 2 a setting or an argument is wrong, 130
 interrupted. With `--json`, standard output is one JSON document, whatever becomes of the command.
@@ -26,6 +26,7 @@ from gateway.commands.ledger import ledger_app
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
 from gateway.commands.paths import names_of_now, script_path, served_names, told_names
 from gateway.commands.quarantine import quarantine_app
+from gateway.commands.script import script_app
 from gateway.commands.spool import spool_app
 from gateway.settings_types import ConflictPolicy  # noqa: TC001 -- see above
 from gateway.telemetry.redaction import redact
@@ -44,6 +45,7 @@ app = typer.Typer(
 app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(spool_app, name="spool")
+app.add_typer(script_app, name="script")
 
 
 _INTERRUPTED = 130

@@ -70,6 +70,8 @@ ROOMS = {
     "demo": {"app", "server", "stores", "sandbox", "telemetry"},
     "doctor": {"terminal"},
     "commands": {
+        "assets",
+        "vendor_scripts",
         "names",
         "events",
         "ledger",
