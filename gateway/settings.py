@@ -45,6 +45,7 @@ from gateway.settings_types import (
     NormName,
     Origin,
     RelayBudget,
+    Secrets,
     Section,
     host_name,
 )
@@ -194,6 +195,7 @@ class Property(Section):
     # Empty: as `[identity]` says.
     on_conflict: Literal[ConflictPolicy, ""] = ""
     on_alias: Literal[AliasPolicy, ""] = ""
+    s2s_secret: Secrets = ()
 
 
 class Settings(BaseSettings):

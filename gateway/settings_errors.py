@@ -103,11 +103,22 @@ def _dotted(location: tuple[Any, ...]) -> str:
 
 def _shown(key: str, value: Any) -> str:
     name = key.rsplit(".", 1)[-1].partition("[")[0].lower()
-    if any(name == word or name.endswith(f"_{word}") for word in _SECRET_WORDS):
+    # A table as a whole may hold one, and so may what should be one.
+    if _is_secret(name) or (isinstance(value, str) and "secret" in value.lower()):
         return "•••"
-    text = repr(value) if not isinstance(value, bool) else str(value).lower()
+    text = repr(_masked(value)) if not isinstance(value, bool) else str(value).lower()
     text = _USER_OF_URL.sub("//•••@", text)
     return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def _is_secret(name: str) -> bool:
+    return any(name == word or name.endswith(f"_{word}") for word in _SECRET_WORDS)
+
+
+def _masked(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: "•••" if _is_secret(str(key).lower()) else _masked(each) for key, each in value.items()}
+    return [_masked(each) for each in value] if isinstance(value, list) else value
 
 
 def _siblings(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:

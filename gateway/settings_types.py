@@ -154,6 +154,28 @@ def _within_an_attempt(value: int, info: ValidationInfo) -> int:
     return value
 
 
+_SECRET = re.compile(r"[!-~]{16,256}\Z")
+
+
+def _secret_text(value: SecretStr) -> SecretStr:
+    if not _SECRET.match(value.get_secret_value()):
+        msg = "write a secret of 16 to 256 letters, digits and signs, without blanks, such as `openssl rand -hex 32` makes"
+        raise ValueError(msg)
+    return value
+
+
+def _one_or_several(value: Any) -> Any:
+    return ((value,) if value else ()) if isinstance(value, str) else value
+
+
+Secret = Annotated[
+    SecretStr, AfterValidator(_secret_text), PlainSerializer(_shown, return_type=str, when_used="json")
+]
+"""A secret that a client sends as it is. Shown as dots, like a `Key`."""
+
+Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_one_or_several)]
+"""A secret, or several while one takes the place of the other."""
+
 Keys = Annotated[tuple[Key, ...], AfterValidator(_each_id_once)]
 """Named secrets, each id once."""
 

@@ -32,7 +32,7 @@ class Pending(msgspec.Struct):
     `came_with` is the UID that it came with, where `uid` is another by now, and `cause` why: `restored` (the browser had lost
     the UID, its signed cookie had not), `conflict` or `erased`. `conflict_cid` is the CID of the UID that it could not have,
     `conflict_uid`, in a conflict.
-    `is_own`: the event itself says whose it is, by a UID or by a link's customer; else the UID is the visitor's or fresh.
+    `is_own`: the event itself says whose it is, by a UID, or by the customer that a link or a server names; else the UID is the visitor's or fresh.
     """
 
     event_id: str
@@ -73,7 +73,7 @@ class Scope(msgspec.Struct, frozen=True):
 class Prepared(msgspec.Struct, frozen=True):
     """A request up to the claims. `events` has a `Pending` or a `Rejection` for each event that came in.
 
-    `visitor` is what the cookies say. `uid_source` says where the UID came from: `event`, `link`, `cookie`, `twin` or `fresh`.
+    `visitor` is what the cookies say. `uid_source` says where the UID came from: `event`, `link`, `server`, `cookie`, `twin` or `fresh`.
     `origin_allowed`: the page that sent it may read the answer. `is_foreign`: somebody else than the property's pages may have made
     the browser send it.
     """

@@ -20,13 +20,13 @@ from gateway.events.forms import joined, parse_query, split_request_id
 from gateway.events.identity import Identities
 from gateway.events.keyring import Keyring
 from gateway.events.limiting import Limiter
-from gateway.events.model import Record
+from gateway.events.model import Head, Record
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.places import attach, replace_uid
 from gateway.events.ppid import PpidDesk
 from gateway.events.relay import RelayPolicy, asked_format
 from gateway.events.releases import Releases
-from gateway.events.screening import Properties, envelope_problem, is_foreign
+from gateway.events.screening import Properties, envelope_problem, is_foreign, server_problem
 from gateway.events.shapes import Shapes
 from gateway.events.uids import Uids
 
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 _SCOPES = 1_024
+_NO_VISITOR = Head(method="POST", path="")
 _ACCEPTED = Rejection(Reason.OK)
 _UNAVAILABLE = Rejection(Reason.UNAVAILABLE, "", "the event could not be kept; send it again")
 
@@ -193,11 +194,12 @@ class Pipeline:
         source = first_source = ("twin" if visitor.is_restored else "cookie") if visitor.uid else "fresh"
         allowed, _ = self._about_origin(envelope.portal_id, envelope.prop_id, head.origin)
         foreign = is_foreign(head, origin_allowed=allowed)
+        problem = scope.problem or server_problem(envelope, scope.owner, head.authorization)
         fresh = ""
         events: list[Pending | Rejection] = []
         for index, fields in enumerate(decoded.events):
-            if scope.problem is not None:
-                events.append(scope.problem)
+            if problem is not None:
+                events.append(problem)
                 continue
             if isinstance(fields, Rejection):
                 events.append(fields)
@@ -214,15 +216,16 @@ class Pipeline:
             request_id = decoded.request_id_of(index, event_id)
             identified = self._identities.identify(fields, may_hold_fields=may_hold)
             whence = "event"
-            if not uid and foreign and identified.cid is not None:
-                # Who follows a link is not whom it names: the message may have been passed on.
-                uid, whence = self._conflicts.mint(envelope.portal_id, "link", identified.cid, stamp), "link"
+            if not uid and identified.cid is not None and (foreign or envelope.is_s2s):
+                # Who follows a link is not whom it names: the message may have been passed on. A server names who it was.
+                whence = "server" if envelope.is_s2s else "link"
+                uid = self._conflicts.mint(envelope.portal_id, whence, identified.cid, stamp)
             elif not uid:
                 # A browser's events are one visitor's; those that a server sends together may be of many.
                 own = stamp.fresh_uid(index) if envelope.is_s2s else fresh or stamp.fresh_uid()
                 uid = fresh = visitor.uid or own
                 whence = source
-            is_own = whence in {"event", "link"}
+            is_own = whence in {"event", "link", "server"}
             pending = Pending(event_id, request_id, uid, fields, identified, is_own=is_own)
             if envelope.has_new_uid and not foreign and is_forgotten(visitor, uid, fields):
                 pending.move(visitor.twin.uid, "restored")
@@ -302,10 +305,12 @@ class Pipeline:
             fields.setdefault("aid", uid)
             if cid:
                 attach(fields, cid)
+        is_s2s = envelope.is_s2s
         self._enricher.enrich(
             fields,
-            head,
-            client_ip=prepared.client_ip,
+            # A server's address, program and language are not the customer's.
+            _NO_VISITOR if is_s2s else head,
+            client_ip="" if is_s2s else prepared.client_ip,
             event_id=pending.event_id,
             received_at=prepared.stamp.received_at,
         )

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -32,7 +34,7 @@ class Property(msgspec.Struct, frozen=True):
     """A site or app that may send events, ready for use.
 
     `origins` are the exact origins that may read answers; when the settings name none, `site` and its sub-domains may.
-    `on_conflict` and `on_alias` are its own policies, or those of `[identity]`.
+    `on_conflict` and `on_alias` are its own policies, or those of `[identity]`. `s2s_secrets` are the SHA-256 of those that servers send.
     """
 
     portal_id: str
@@ -42,6 +44,19 @@ class Property(msgspec.Struct, frozen=True):
     redirect_hosts: tuple[str, ...]
     on_conflict: ConflictPolicy = "quarantine"
     on_alias: AliasPolicy = "warn"
+    s2s_secrets: tuple[bytes, ...] = ()
+
+    def knows_server(self, authorization: str) -> bool:
+        """Tell whether who sends this `Authorization` may say `is_s2s`: anybody where no secret is set, else who knows one of them.
+
+        It takes the same time whatever is wrong with it.
+        """
+        if not self.s2s_secrets:
+            return True
+        scheme, _, token = authorization.partition(" ")
+        digest = _digest(token.strip())
+        found = [hmac.compare_digest(digest, each) for each in self.s2s_secrets]
+        return scheme.lower() == "bearer" and any(found)
 
     def allows_origin(self, origin: str) -> bool:
         """Tell whether a page of this origin (`https://www.shop.example`) may read answers with credentials."""
@@ -80,6 +95,7 @@ class Properties:
                 each.redirect_hosts,
                 each.on_conflict or identity.on_conflict,
                 each.on_alias or identity.on_alias,
+                tuple(_digest(secret.get_secret_value()) for secret in each.s2s_secret),
             )
             for each in configured
         }
@@ -91,6 +107,20 @@ class Properties:
     def any_allows_origin(self, origin: str) -> bool:
         """Tell whether at least one property lets this origin read answers."""
         return any(each.allows_origin(origin) for each in self._by_ids.values())
+
+
+def server_problem(envelope: Envelope, property_: Property | None, authorization: str) -> Rejection | None:
+    """Say why a request that calls itself a server's can't be one; `None` when it can, or doesn't."""
+    if not envelope.is_s2s or property_ is None or property_.knows_server(authorization):
+        return None
+    detail = (
+        "is_s2s=true needs this property's s2s_secret: send the header Authorization: Bearer and the secret"
+    )
+    return Rejection(Reason.UNAUTHORIZED, "Authorization", detail)
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).digest()
 
 
 def envelope_problem(envelope: Envelope, property_: Property | None) -> Rejection | None:
