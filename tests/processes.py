@@ -175,7 +175,7 @@ class Gateway:
 
     def log_lines(self, event: str) -> list[dict[str, Any]]:
         """Give the log's lines of one kind."""
-        return [line for line in map(orjson.loads, self.log().splitlines()) if line["event"] == event]
+        return [line for line in map(orjson.loads, self.log().split("\n")[:-1]) if line["event"] == event]
 
 
 @contextlib.asynccontextmanager
