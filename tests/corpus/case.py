@@ -166,11 +166,19 @@ def _zstd(body: bytes) -> bytes:
     return zstd.compress(body)
 
 
+def _brotli(body: bytes) -> bytes:
+    import brotli
+
+    compressed: bytes = brotli.compress(body)
+    return compressed
+
+
 _CODINGS: dict[str, Callable[[bytes], bytes]] = {
     "base64": base64.b64decode,
     "gzip": lambda body: gzip.compress(body, mtime=0),
     "deflate": zlib.compress,
     "zstd": _zstd,
+    "br": _brotli,
     # Framing, not coding: `Message.wire` does it.
     "chunked": bytes,
 }

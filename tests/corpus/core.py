@@ -5,15 +5,13 @@ Another adapter is another player: it needs `play`.
 
 from __future__ import annotations
 
-import gzip
 import tomllib
-import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import msgspec
 import orjson
-from backports import zstd
 
 from gateway.events.model import Head, Request
 from gateway.events.pipeline import Pipeline
@@ -31,7 +29,14 @@ if TYPE_CHECKING:
 
 WORLD = Path(__file__).parent / "gateway.toml"
 PEER = "127.0.0.1"
-_LISTS = {"cookie": "; ", "x-forwarded-for": ","}
+_LISTS = {"cookie": "; ", "x-forwarded-for": ",", "content-encoding": ","}
+# Where a field of the head is called otherwise than the header.
+_HEADERS = {
+    "forwarded_for": "x-forwarded-for",
+    "fetch_site": "sec-fetch-site",
+    "fetch_mode": "sec-fetch-mode",
+    "fetch_dest": "sec-fetch-dest",
+}
 
 
 def world() -> dict[str, Any]:
@@ -101,37 +106,10 @@ def _request(message: Message) -> Request:
         parts = urlsplit(target)
         target = f"{parts.path}?{parts.query}"
     path, _, query = target.partition("?")
-    get = fields.get
-    head = Head(
-        method=message.method,
-        path=path,
-        query=query,
-        peer=PEER,
-        host=get("host", ""),
-        origin=get("origin", ""),
-        referer=get("referer", ""),
-        user_agent=get("user-agent", ""),
-        accept_language=get("accept-language", ""),
-        accept_encoding=get("accept-encoding", ""),
-        content_type=get("content-type", ""),
-        cookie=get("cookie", ""),
-        forwarded_for=get("x-forwarded-for", ""),
-        fetch_site=get("sec-fetch-site", ""),
-        fetch_mode=get("sec-fetch-mode", ""),
-        fetch_dest=get("sec-fetch-dest", ""),
-    )
-    return Request(head, _decoded(get("content-encoding", ""), message.body))
-
-
-def _decoded(coding: str, body: bytes) -> bytes:
-    match coding:
-        case "gzip":
-            return gzip.decompress(body)
-        case "deflate":
-            return zlib.decompress(body)
-        case "zstd":
-            return zstd.decompress(body)
-    return body
+    names = {field: _HEADERS.get(field, field.replace("_", "-")) for field in Head.__struct_fields__}
+    said = {field: fields[name] for field, name in names.items() if name in fields}
+    head = {**said, "method": message.method, "path": path, "query": query, "peer": PEER}
+    return Request(msgspec.convert(head, Head), message.body)
 
 
 def _seen(verdict: Verdict) -> SeenEvent:

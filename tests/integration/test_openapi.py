@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import schemathesis
@@ -18,9 +19,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from gateway.events import ppid, wire
+from gateway.assets.shelf import Shelf
+from gateway.events import wire
 from gateway.events.outcome import FATES, Outcome
-from gateway.web import endpoints
+from gateway.settings_script import Script
+from gateway.web.endpoints import endpoints
 from tests.builders import ORIGIN, PORTAL_ID, PROP_ID
 from tests.corpus.live import faults, make_gateway
 
@@ -91,17 +94,13 @@ def test_the_document_knows_every_reason():
 
 
 def test_the_document_knows_every_path_and_its_methods():
-    """No more and no fewer than the gateway has, under the names of the CDP."""
-    methods = {
-        **dict.fromkeys(endpoints.COLLECT_PATHS, endpoints.Collect.methods),
-        endpoints.SCRIPT_PATH: endpoints.Asset.methods,
-        endpoints.ICON_PATH: endpoints.Icon.methods,
-        ppid.PATH: endpoints.Ppid.methods,
-    }
+    """No more and no fewer than the gateway has, under the names of the CDP, with the vendor's scripts where pages get those."""
+    vendors = Script(source="upstream").sources()
+    table = endpoints(SimpleNamespace(max_body_bytes=1), None, dict.fromkeys(vendors, Shelf))
     listed = {
         path: {name.upper() for name in item if name != "summary"} for path, item in DOCUMENT["paths"].items()
     }
-    assert {path: set(each) for path, each in methods.items()} == listed
+    assert {path: set(endpoint.methods) for path, endpoint in table.items()} == listed
 
 
 def test_the_document_knows_every_type_of_answer():
