@@ -23,7 +23,7 @@ _UID = re.compile(r"(?<![0-9A-Za-z-])[0-9]{12,19}(?![0-9A-Za-z-])")
 _NOW = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _TWIN = re.compile(r"\b1\.t1\.[A-Za-z0-9_-]{12}\.([0-9A-Za-z-]+)\.[0-9]+\.[A-Za-z0-9_-]{22}")
 # What a transport adds, or what is another one each time.
-_TRANSPORTS = frozenset({"date", "server", "content-length", "connection", "keep-alive"})
+_TRANSPORTS = frozenset({"date", "server", "content-length", "connection", "keep-alive", "etag"})
 _LONGEST_BODY = 4_000
 
 
@@ -104,8 +104,7 @@ def _event(event: SeenEvent) -> str:
 
 def _answer(answer: SeenAnswer) -> str:
     lines = [f"--- answer {answer.status}"]
-    hidden = _TRANSPORTS | {"etag"} if len(answer.body) > _LONGEST_BODY else _TRANSPORTS
-    fields = [(name, value) for name, value in answer.headers if name.lower() not in hidden]
+    fields = [(name, value) for name, value in answer.headers if name.lower() not in _TRANSPORTS]
     lines += [f"{name}: {_visible(value)}" for name, value in sorted(fields)]
     if answer.body:
         lines += ["", _body(answer.body)]
