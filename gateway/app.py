@@ -42,6 +42,7 @@ from gateway.stores import (
 from gateway.telemetry.door import DoorBook
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.metrics import Metrics
+from gateway.tls.keeper import Keeper as TlsKeeper
 from gateway.vendor_scripts import VendorScripts, start_vendor_scripts
 from gateway.web.admin import build_admin
 from gateway.web.directory import Directory
@@ -49,6 +50,7 @@ from gateway.web.endpoints import endpoints
 from gateway.web.ingest import Ingest
 from gateway.web.public import PublicServer
 from gateway.web.relay import Desk
+from gateway.web.sites import start_public, url_of
 
 if TYPE_CHECKING:
     import socket
@@ -78,6 +80,7 @@ class Running:
         spools: Sequence[SegmentSpool],
         data_dir: Path,
         vendor: VendorScripts,
+        tls: TlsKeeper | None,
         scarce: str = "",
     ) -> None:
         self.public_url = public_url
@@ -88,6 +91,7 @@ class Running:
         self._quarantine = quarantine
         self._spools = spools
         self._vendor = vendor
+        self._tls = tls
         self._scarce = scarce
 
     def problems(self) -> dict[str, str]:
@@ -114,7 +118,14 @@ class Running:
             found["script"] = missing
         if self._scarce:
             found["descriptors"] = self._scarce
+        if self._tls is not None and (wrong := self._tls.trouble()):
+            found["tls"] = wrong
         return found
+
+    def reload(self) -> None:
+        """Read anew what can change while the gateway runs: the certificate."""
+        if self._tls is not None:
+            self._tls.look_now()
 
     @property
     def pending(self) -> int:
@@ -134,7 +145,7 @@ async def running_gateway(
     """Run one process that takes events: worker `worker` (from 0) of `settings.server.workers`; an only worker delivers too.
 
     `listener` is the socket to take events on, when the caller has bound one. Raises `DataDirUnusable`, `SpoolUnavailable`,
-    `LedgerUnavailable`, `QuarantineUnavailable` and `OSError` (an address that can't be bound) before anything is taken.
+    `LedgerUnavailable`, `QuarantineUnavailable`, `TlsUnusable` and `OSError` (an address that can't be bound) before anything is taken.
     """
     metrics, journal = _prepared(log)
     make_data_dir(settings.data_dir)
@@ -144,6 +155,7 @@ async def running_gateway(
     pipeline = Pipeline(settings)
     deadline = Deadline(settings.server.drain_seconds)
     async with contextlib.AsyncExitStack() as stack:
+        tls = _start_tls(settings, journal, metrics, stack)
         ledger, quarantine = await _open_stores(settings, journal, stack)
         numbers = [worker, *(left_behind(settings) if settings.server.workers == 1 else ())]
         spools = await _open_spools(settings, journal, numbers, stack)
@@ -185,12 +197,12 @@ async def running_gateway(
             most=most_connections(settings),
             door=DoorBook(log, metrics, journal.limited),
         )
-        public_url = await _start_public(settings, public, ingest, listener, stack)
+        public_url = await _start_public(settings, public, ingest, listener, tls, stack)
         stack.callback(vendor.hurry)
         # While clients still get their answers the batch under way has its time to end.
         stack.callback(releases.hurry)
         running = Running(
-            public_url, "", ledger, quarantine, spools, settings.data_dir, vendor, shortage(settings)
+            public_url, "", ledger, quarantine, spools, settings.data_dir, vendor, tls, shortage(settings)
         )
         if with_admin:
             running.admin_url = await _start_admin(settings, running, metrics, stack)
@@ -284,6 +296,17 @@ async def _open_spools(
     return spools
 
 
+def _start_tls(
+    settings: Settings, journal: Journal, metrics: Metrics, stack: contextlib.AsyncExitStack
+) -> TlsKeeper | None:
+    """Give what holds the certificate, where the settings name one, and let it go with its files until `stack` is left."""
+    if not settings.tls.is_on:
+        return None
+    tls = TlsKeeper(settings.tls, journal, metrics)
+    stack.push_async_callback(cancelled, asyncio.create_task(tls.keep()))
+    return tls
+
+
 def _desk(settings: Settings) -> Desk | None:
     """Give the desk for replies that wait for the collector, where there are such."""
     return Desk(settings.collector.relay_budget_ms) if settings.collector.mode == "relay" else None
@@ -303,6 +326,7 @@ async def _start_public(
     server: PublicServer,
     ingest: Ingest,
     listener: socket.socket | None,
+    tls: TlsKeeper | None,
     stack: contextlib.AsyncExitStack,
 ) -> str:
     """Take events, on `listener` where there is one, until `stack` is left; gives where."""
@@ -313,13 +337,7 @@ async def _start_public(
     await public.setup()
     stack.push_async_callback(public.cleanup)
     stack.callback(ingest.hurry)
-    site: web.BaseSite
-    if listener is not None:
-        site = web.SockSite(public, listener, backlog=1_024)
-    else:
-        site = web.TCPSite(public, settings.server.host, settings.server.port, backlog=1_024)
-    await site.start()
-    return _url(public)
+    return await start_public(public, settings.server, listener, None if tls is None else tls.context)
 
 
 async def _start_admin(
@@ -329,10 +347,4 @@ async def _start_admin(
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
     await web.TCPSite(runner, settings.admin.host, settings.admin.port).start()
-    return _url(runner)
-
-
-def _url(runner: web.BaseRunner) -> str:
-    address = runner.addresses[0]
-    host = f"[{address[0]}]" if ":" in address[0] else address[0]
-    return f"http://{host}:{address[1]}"
+    return url_of(runner)

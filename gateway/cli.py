@@ -28,6 +28,7 @@ from gateway.commands.paths import names_of_now, script_path, served_names, told
 from gateway.commands.quarantine import quarantine_app
 from gateway.commands.script import script_app
 from gateway.commands.spool import spool_app
+from gateway.commands.tls import seen_certificate
 from gateway.settings_types import ConflictPolicy  # noqa: TC001 -- see above
 from gateway.telemetry.redaction import redact
 from gateway.terminal import explained, fail, flat, print_cut_short, print_json, print_wrong_argument
@@ -179,8 +180,10 @@ def check(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
     """
     loaded = load(config, as_json=json)
     served = served_names(names_of_now(loaded), loaded)
+    certificate, tls_notes = seen_certificate(loaded)
     if json:
-        print_json({"ok": True, "settings": loaded.model_dump(mode="json"), "paths": served})
+        found = {"certificate": certificate} if certificate is not None else {}
+        print_json({"ok": True, "settings": loaded.model_dump(mode="json"), "paths": served, **found})
         return
     console = Console()
     table = Table("setting", "value", title=f"{escape(str(config))} can be used", title_justify="left")
@@ -191,7 +194,9 @@ def check(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
         if paths != [usual]:
             more = f", and {len(paths) - 6} more" if len(paths) > 6 else ""
             console.print(f"{usual} is served at {', '.join(paths[:6]) or 'no path'}{more}")
-    for note in _advice(loaded):
+    if certificate and "expires" in certificate:
+        console.print(f"certificate for {', '.join(certificate['names'])} until {certificate['expires']}")
+    for note in [*tls_notes, *_advice(loaded)]:
         console.print(f"[yellow]note[/yellow] {escape(note)}")
 
 

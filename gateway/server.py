@@ -86,14 +86,18 @@ async def _serve_here(settings: Settings) -> None:
     log = open_log(settings.logging)
     stop = stop_signal(settings.server.drain_seconds, log)
     try:
-        async with running_gateway(settings, log):
+        async with running_gateway(settings, log) as running:
+            _on_hangup(settings, running.reload)
             await stop.wait()
     finally:
         log.close()
 
 
 async def _supervise(settings: Settings) -> None:
-    await supervise(settings, stop_signal())
+    stop = stop_signal()
+    # The workers look at the files each second by themselves.
+    _on_hangup(settings, lambda: None)
+    await supervise(settings, stop)
 
 
 def stop_signal(cut_off_seconds: float | None = None, log: Log | None = None) -> asyncio.Event:
@@ -120,6 +124,12 @@ def stop_signal(cut_off_seconds: float | None = None, log: Log | None = None) ->
     return stop
 
 
+def _on_hangup(settings: Settings, reload: Callable[[], None]) -> None:
+    """Where there is something to read anew, let SIGHUP say so; else it ends the process, as it does others whose terminal is gone."""
+    if settings.tls.is_on:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
+
+
 def _cut_off(log: Log | None) -> None:
     if log is not None:
         log.logger.warning("stopping_cut_off", hint="raise server.drain_seconds if this is seen often")
@@ -135,6 +145,7 @@ async def _work(settings: Settings, index: int, report_fd: int, listener_fd: int
         async with running_gateway(
             settings, log, worker=index, listener=listener, with_admin=False
         ) as running:
+            _on_hangup(settings, running.reload)
             await _report(running.problems, report_fd, stop, supervisor)
     finally:
         log.close()

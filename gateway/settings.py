@@ -30,6 +30,7 @@ from pydantic_settings import SettingsError as SourceError
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_paths import Paths
 from gateway.settings_script import Script
+from gateway.settings_tls import Tls
 from gateway.settings_types import (
     PLACEHOLDERS,
     AliasPolicy,
@@ -211,6 +212,7 @@ class Settings(BaseSettings):
 
     data_dir: Path = Path("data")
     server: Server = Server()
+    tls: Tls = Tls()
     paths: Paths = Paths()
     script: Script = Script()
     limits: Limits = Limits()

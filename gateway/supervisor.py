@@ -104,7 +104,9 @@ async def supervise(settings: Settings, stop: asyncio.Event) -> None:
             await runner.setup()
             await web.TCPSite(runner, settings.admin.host, settings.admin.port).start()
             log.logger.info(
-                "supervising", workers=len(workers), listen=f"http://{settings.server.host}:{port}"
+                "supervising",
+                workers=len(workers),
+                listen=f"{'https' if settings.tls.is_on else 'http'}://{settings.server.host}:{port}",
             )
             await _all([_keep(each, settings, port, metrics_dir, log, stop) for each in children])
     finally:

@@ -23,6 +23,7 @@ ROOMS = {
     "sdk": set(),
     "names": set(),
     "assets": {"events", "names", "telemetry"},
+    "tls": {"telemetry"},
     "web": {"assets", "names", "events", "ledger", "quarantine", "spool", "telemetry"},
     "sandbox": {"events", "sdk"},
     "stores": {"ledger", "quarantine", "spool", "telemetry"},
@@ -51,6 +52,7 @@ ROOMS = {
         "telemetry",
         "sdk",
         "names",
+        "tls",
         "web",
         "stores",
         "outflow",
@@ -72,6 +74,7 @@ ROOMS = {
     "commands": {
         "assets",
         "vendor_scripts",
+        "tls",
         "names",
         "events",
         "ledger",
@@ -86,16 +89,31 @@ ROOMS = {
     },
     "cli": {"server", "demo", "sdk", "commands", "telemetry", "settings_errors", "terminal", "__init__"},
     "terminal": set(),
-    "settings": {"settings_errors", "settings_paths", "settings_script", "settings_types", "settings_web"},
+    "settings": {
+        "settings_errors",
+        "settings_paths",
+        "settings_script",
+        "settings_tls",
+        "settings_types",
+        "settings_web",
+    },
     "settings_paths": {"settings_types"},
     "settings_script": {"settings_types"},
+    "settings_tls": {"settings_types"},
     "settings_web": {"settings_types"},
     "settings_types": set(),
     "settings_errors": set(),
     "__init__": set(),
     "__main__": {"cli"},
 }
-EVERYBODYS = {"settings", "settings_paths", "settings_script", "settings_types", "settings_web"}
+EVERYBODYS = {
+    "settings",
+    "settings_paths",
+    "settings_script",
+    "settings_tls",
+    "settings_types",
+    "settings_web",
+}
 AIOHTTP_ROOMS = {"assets", "web", "delivery", "sandbox", "app", "supervisor", "demo"}
 IMPURE = {
     "asyncio",

@@ -186,6 +186,13 @@ class Metrics:
         )
         self._relayed = lru_cache(16)(relayed.labels)
         self._archived = {name: archived.labels(name) for name in ("kept", "erased", "lost")}
+        self._tls_failures = _StepCounter(
+            "tracking_gateway_tls_failures",
+            "Handshakes that failed, by why.",
+            ["kind"],
+            registry=self.registry,
+        )
+        self._tls_expires: Gauge | None = None
         self._path_requests = path_requests.labels
         self._release = lru_cache(16)(releases.labels)
         self._held = lru_cache(64)(held.labels)
@@ -216,6 +223,21 @@ class Metrics:
     def path_counter(self, part: str, name: str) -> Callable[[], None]:
         """Give what counts a request of a part, known by its usual path, under one of its names."""
         return self._path_requests(part, name).step
+
+    def tls_failure(self, kind: str) -> Callable[[], None]:
+        """Give what counts a handshake that failed in this way."""
+        return self._tls_failures.labels(kind).step
+
+    def tls_expires(self, seconds: float) -> None:
+        """Set for how long the certificate is valid; without TLS there is no such number, and nothing that would look like none left."""
+        if self._tls_expires is None:
+            self._tls_expires = Gauge(
+                "tracking_gateway_tls_expires_seconds",
+                "For how long the certificate is valid.",
+                registry=self.registry,
+                multiprocess_mode="livemin",
+            )
+        self._tls_expires.set(seconds)
 
     def relayed(self, how: Relayed) -> None:
         """Count one reply that was to carry the collector's answer."""

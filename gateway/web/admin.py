@@ -16,7 +16,7 @@ Readiness = dict[str, str]
 
 # In trouble, they keep a few events or clients from being taken, or all from being delivered for now, not the gateway from being used: an only gateway
 # that is taken out of service for it would take no events at all.
-_TOLERATED = frozenset({"quarantine", "delivery", "script", "descriptors"})
+_TOLERATED = frozenset({"quarantine", "delivery", "script", "tls", "descriptors"})
 
 
 def build_admin(
@@ -25,7 +25,8 @@ def build_admin(
     """Give the admin application.
 
     `readiness` gives what is in the way of taking events, by part of the gateway (`spool`, `worker 1: spool`), empty when nothing is; `exposition` the
-    metrics in Prometheus' text format. A quarantine, a delivering process or a vendor's script in trouble is told as a warning: the gateway is ready.
+    metrics in Prometheus' text format. A quarantine, a delivering process, a vendor's script or a certificate in trouble is told as a warning: the
+    gateway is ready.
     """
 
     async def healthz(_: web.Request) -> web.Response:
