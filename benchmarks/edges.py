@@ -78,6 +78,7 @@ class _Answering:
     """An ingest without an inside."""
 
     max_body_bytes = 1 << 20
+    address_header = "x-forwarded-for"
 
     def __init__(self, reply: Reply) -> None:
         self._reply = reply

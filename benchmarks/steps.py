@@ -150,7 +150,7 @@ def _parts_of_prepare(bench: Bench) -> list[Step]:
 
 
 def _parts_of_decide(bench: Bench) -> list[Step]:
-    each, enricher, stamp = bench.watch.each, Enricher(()), fresh_stamp()
+    each, enricher, stamp = bench.watch.each, Enricher(), fresh_stamp()
     numbers = itertools.count()
 
     def enrich(fields: JsonObject, request: Request) -> None:

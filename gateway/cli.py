@@ -304,6 +304,10 @@ def _advice(loaded: Settings) -> list[str]:
         notes.append(
             "server.trusted_proxies is empty: behind a proxy or CDN every visitor would have the proxy's address"
         )
+    if loaded.server.client_address_header != "X-Forwarded-For" and not loaded.server.trusted_proxies:
+        notes.append(
+            "server.client_address_header is not read: server.trusted_proxies names nobody who is believed"
+        )
     if (
         loaded.collector.url.startswith("http://")
         and "127.0.0.1" not in loaded.collector.url

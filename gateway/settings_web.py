@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated
 
 from pydantic import AfterValidator, Field
@@ -20,6 +21,17 @@ PRIVATE_NETWORKS = (
     "fc00::/7",
     "fe80::/10",
 )
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}\Z")
+
+
+def _header_name(value: str) -> str:
+    if not _HEADER_NAME.match(value):
+        msg = "write the name of a request header, such as X-Forwarded-For or CF-Connecting-IP"
+        raise ValueError(msg)
+    return value
+
+
+HeaderName = Annotated[str, AfterValidator(_header_name)]
 
 
 class Server(Section):
@@ -29,6 +41,7 @@ class Server(Section):
     port: Port = 8080
     workers: int = Field(default=1, ge=1, le=256)
     trusted_proxies: tuple[Network, ...] = ()
+    client_address_header: HeaderName = "X-Forwarded-For"
     public_url: Annotated[str, AfterValidator(lambda value: http_url(value) if value else value)] = ""
     max_body_bytes: int = Field(default=1_048_576, ge=1_024, le=64 * 1_048_576)
     max_keys: int = Field(default=2_000, ge=10)

@@ -1,12 +1,11 @@
 """What the gateway knows and the page can't say reliably: moment, address, device, language, page and campaign.
 
 Everything goes where the CDP looks for it (`context`, `extra`) and nothing that the client sent is ever overwritten.
-`Enricher` is compiled once; per event it costs dictionary look-ups, since user agents and peers repeat.
+`Enricher` is compiled once; per event it costs dictionary look-ups, since user agents repeat.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,6 @@ from ua_parser.loaders import load_lazy_builtins
 from ua_parser.regex import Resolver
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from gateway.events.model import Head, JsonObject
 
 CLICK_IDS = (
@@ -53,30 +50,10 @@ _CACHED = 8_192
 class Enricher:
     """Adds to events what their request tells."""
 
-    def __init__(self, trusted_proxies: Sequence[str]) -> None:
-        self._trusted = tuple(ipaddress.ip_network(each) for each in trusted_proxies)
+    def __init__(self) -> None:
         self._parser = Parser(Resolver(load_lazy_builtins()))
         self.device = lru_cache(_CACHED)(self._device)
         self.locale = lru_cache(_CACHED)(_first_language)
-        self._is_trusted = lru_cache(_CACHED)(self._in_trusted_network)
-
-    def client_ip(self, peer: str, forwarded_for: str) -> str:
-        """Give the visitor's address: the peer's, or, behind trusted proxies only, the last hop that no such proxy is.
-
-        `forwarded_for` is the raw `X-Forwarded-For`. It is read from the right, where our own proxies write; what a visitor
-        puts in front of it is never reached. A hop that is no address ends the walk.
-        """
-        address = peer
-        if not self._trusted or not forwarded_for or not self._is_trusted(peer):
-            return address
-        for hop in reversed(forwarded_for.split(",")):
-            parsed = _address(hop.strip())
-            if parsed is None:
-                break
-            address = parsed
-            if not self._is_trusted(parsed):
-                break
-        return address
 
     def enrich(
         self, fields: JsonObject, head: Head, *, client_ip: str, event_id: str, received_at: str
@@ -124,15 +101,6 @@ class Enricher:
         }
         return tuple((name, block) for name, block in blocks.items() if block)
 
-    def _in_trusted_network(self, text: str) -> bool:
-        try:
-            address = ipaddress.ip_address(text.partition("%")[0])
-        except ValueError:
-            return False
-        if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
-            address = address.ipv4_mapped
-        return any(address in network for network in self._trusted)
-
 
 def _add_campaign(context: JsonObject, extra: JsonObject, page: str) -> None:
     campaign: dict[str, str] = {}
@@ -159,19 +127,6 @@ def _page_url(context: JsonObject) -> str:
         if isinstance(block, dict) and isinstance(block.get(key), str):
             return str(block[key])
     return ""
-
-
-def _address(hop: str) -> str | None:
-    """Read one hop of `X-Forwarded-For`: an address, an address with a port, or `[v6]:port`."""
-    text = hop
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
-    try:
-        return str(ipaddress.ip_address(text))
-    except ValueError:
-        return None
 
 
 def _device_type(user_agent: str) -> str:

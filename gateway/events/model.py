@@ -25,7 +25,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     """What a request says before its body, in valid Unicode; absent headers are empty text.
 
     `path` and `query` are as they came, still percent-encoded; `peer` is the address of the TCP peer, `forwarded_for` the
-    raw `X-Forwarded-For` header: whether it is believed is the pipeline's decision. `fetch_site`, `fetch_mode` and
+    raw value of the header that `server.client_address_header` names: whether it is believed is the pipeline's decision. `fetch_site`, `fetch_mode` and
     `fetch_dest` are what the browser says of where a request came from and what for (`Sec-Fetch-…`: W3C Fetch Metadata).
     """
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import orjson
 
 from gateway.events import bodies, conflicts, replies, wire
+from gateway.events.client_address import ClientAddress
 from gateway.events.cookie_answers import CookieAnswers, is_forgotten
 from gateway.events.cookies import UidCookie
 from gateway.events.decisions import Decision, Pending, Prepared, Scope, Verdict, quarantine_entry
@@ -55,8 +56,11 @@ class Pipeline:
         self._properties = Properties(settings.properties, settings.identity)
         self._identities = Identities(settings.identity)
         self._uids = Uids(self._identities)
-        self._enricher = Enricher(settings.server.trusted_proxies)
-        self.limiter = Limiter(settings, self._enricher.client_ip)
+        self._enricher = Enricher()
+        self.client_address = ClientAddress(
+            settings.server.trusted_proxies, settings.server.client_address_header
+        )
+        self.limiter = Limiter(settings, self.client_address)
         self._attach_known = settings.identity.attach_known_cid
         keyring = Keyring([key.get_secret_value() for key in settings.cookies.keys])
         self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
@@ -238,7 +242,7 @@ class Pipeline:
             scope,
             events,
             decoded.is_batch,
-            self._enricher.client_ip(head.peer, head.forwarded_for),
+            self.client_address(head.peer, head.forwarded_for),
             first_source,
             visitor,
             allowed,

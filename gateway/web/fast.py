@@ -101,7 +101,9 @@ class FastConnection(GatedConnection):
         body, self._held = data[self._head_end : end], data[end:]
         self._is_busy = True
         self._number += 1
-        self._server.answer_plain(to_request(head, body, self._peer()), self._answer)
+        self._server.answer_plain(
+            to_request(head, body, self._peer(), self._server.address_header), self._answer
+        )
 
     def _rest_of_body(self, data: bytes) -> bytes:
         """Take a further piece of a body; give the whole request, with what came behind it, when there is nothing missing any more."""

@@ -75,6 +75,7 @@ class Ingest:
         desk: Desk | None = None,
     ) -> None:
         self.max_body_bytes = max_body_bytes
+        self.address_header = pipeline.client_address.header
         self._pipeline = pipeline
         self._limiter = pipeline.limiter
         self._has_warned_of_proxy = False

@@ -97,8 +97,8 @@ class _KnownFields(dict[bytes, tuple[str, str]]):
 _field_of = _KnownFields().__getitem__
 
 
-def to_request(head: PlainHead, body: bytes, peer: str) -> Request:
-    """Give a plain request as the pipeline takes it."""
+def to_request(head: PlainHead, body: bytes, peer: str, address_header: str = "x-forwarded-for") -> Request:
+    """Give a plain request as the pipeline takes it; `address_header`, in lower case, tells the visitor's address."""
     path, _, query = head.target.partition("?")
     get = head.fields.get
     return Request(
@@ -121,7 +121,7 @@ def to_request(head: PlainHead, body: bytes, peer: str) -> Request:
             content_encoding=get("content-encoding", ""),
             authorization=get("authorization", ""),
             cookie=get("cookie", ""),
-            forwarded_for=get("x-forwarded-for", ""),
+            forwarded_for=get(address_header, ""),
         ),
         body,
     )

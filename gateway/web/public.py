@@ -76,6 +76,7 @@ class PublicServer(web.Server):
         self.bounds = Bounds(limits.head_bytes, limits.head_fields, limits.target_bytes)
         self.plain_head_bytes = min(MAX_HEAD_BYTES, limits.head_bytes, limits.target_bytes)
         self.watch = Watch(limits, client_of, most or limits.connections, door)
+        self.address_header = ingest.address_header
         self._endpoints = endpoints
         self._is_fast = is_fast
 
@@ -118,7 +119,8 @@ class PublicServer(web.Server):
             elif method not in endpoint.methods:
                 reply = refusal(405, ", ".join(endpoint.methods))
             else:
-                reply = await self._answered(request, endpoint, _head(request, method, path, query))
+                head = _head(request, method, path, query, self.address_header)
+                reply = await self._answered(request, endpoint, head)
         except CutOff as cut:
             reply = refusal(cut.refused.status)
             is_last = True
@@ -194,7 +196,7 @@ class _Connection(FastConnection):
         return response
 
 
-def _head(request: web.BaseRequest, method: str, path: str, query: str) -> Head:
+def _head(request: web.BaseRequest, method: str, path: str, query: str, address_header: str) -> Head:
     get = request.headers.get
     return Head(
         method=method,
@@ -216,7 +218,7 @@ def _head(request: web.BaseRequest, method: str, path: str, query: str) -> Head:
         fetch_mode=get("Sec-Fetch-Mode", ""),
         fetch_dest=get("Sec-Fetch-Dest", ""),
         cookie=_text("; ".join(request.headers.getall("Cookie", ()))),
-        forwarded_for=_text(",".join(request.headers.getall("X-Forwarded-For", ()))),
+        forwarded_for=_text(",".join(request.headers.getall(address_header, ()))),
     )
 
 
