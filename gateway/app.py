@@ -22,15 +22,13 @@ from gateway.deadline import ANSWERS, Deadline
 from gateway.descriptors import most_connections, shortage
 from gateway.events.pipeline import Pipeline
 from gateway.far_desk import FarDesk, hear_from_afar
-from gateway.ledger.contract import LedgerUnavailable
 from gateway.names import Names
 from gateway.outflow import cancelled, merge_partitions, start_delivery
-from gateway.quarantine.contract import QuarantineUnavailable
 from gateway.releases import ReleaseDesk, start_releases
+from gateway.running import Running
 from gateway.sdk import script_source, source_map
 from gateway.spool.feed import Feed
 from gateway.stores import (
-    disk_trouble,
     feed_path,
     keep_ledger,
     left_behind,
@@ -66,71 +64,6 @@ if TYPE_CHECKING:
 
 # The part of the time to stop in which a worker waits for the last word of the delivering process.
 _LAST_WORD = 0.9
-
-
-class Running:
-    """A gateway that takes events: where it listens, and whether anything is in its way."""
-
-    def __init__(
-        self,
-        public_url: str,
-        admin_url: str,
-        ledger: Ledger,
-        quarantine: QuarantineStore,
-        spools: Sequence[SegmentSpool],
-        data_dir: Path,
-        vendor: VendorScripts,
-        tls: TlsKeeper | None,
-        scarce: str = "",
-    ) -> None:
-        self.public_url = public_url
-        self.admin_url = admin_url
-        self.is_stopping = False
-        self._data_dir = data_dir
-        self._ledger = ledger
-        self._quarantine = quarantine
-        self._spools = spools
-        self._vendor = vendor
-        self._tls = tls
-        self._scarce = scarce
-
-    def problems(self) -> dict[str, str]:
-        """Say what is in the way of taking events, by part; empty when nothing is."""
-        found: dict[str, str] = {}
-        if self.is_stopping:
-            found["server"] = "stopping"
-        trouble = self._spools[0].trouble
-        if trouble is not None:
-            found["spool"] = f"{trouble.cause}; {trouble.hint}"
-        if full_disk := disk_trouble(self._data_dir):
-            found["disk"] = full_disk
-        try:
-            self._ledger.lookup("", "")
-        except LedgerUnavailable as error:
-            found["ledger"] = error.cause
-        try:
-            full = self._quarantine.trouble
-        except QuarantineUnavailable as error:
-            full = error
-        if full is not None:
-            found["quarantine"] = f"{full.cause}; {full.hint}"
-        if missing := self._vendor.trouble():
-            found["script"] = missing
-        if self._scarce:
-            found["descriptors"] = self._scarce
-        if self._tls is not None and (wrong := self._tls.trouble()):
-            found["tls"] = wrong
-        return found
-
-    def reload(self) -> None:
-        """Read anew what can change while the gateway runs: the certificate."""
-        if self._tls is not None:
-            self._tls.look_now()
-
-    @property
-    def pending(self) -> int:
-        """How many accepted events are not delivered yet."""
-        return sum(spool.pending for spool in self._spools)
 
 
 @contextlib.asynccontextmanager
@@ -183,11 +116,7 @@ async def running_gateway(
         releases = ReleaseDesk(pipeline.releases, ledger, spools[0], quarantine, journal)
         if worker == 0:
             start_releases(releases, deadline, stack)
-        names = Names(settings.paths, time.time_ns() // 1_000_000)
-        script = OwnScript(script_source, names, settings.script.cache_seconds)
-        vendor = await start_vendor_scripts(settings, journal, metrics, names, stack, is_first=worker == 0)
-        parts = endpoints(ingest, script, vendor.shelves, source_map)
-        directory = Directory(parts, names, metrics.path_counter)
+        directory, vendor = await _served(settings, ingest, journal, metrics, stack, is_first=worker == 0)
         public = PublicServer(
             ingest,
             directory.table,
@@ -196,20 +125,31 @@ async def running_gateway(
             client_of=pipeline.limiter.client_of,
             most=most_connections(settings),
             door=DoorBook(log, metrics, journal.limited),
+            always=settings.tls.headers,
         )
         public_url = await _start_public(settings, public, ingest, listener, tls, stack)
         stack.callback(vendor.hurry)
         # While clients still get their answers the batch under way has its time to end.
         stack.callback(releases.hurry)
+        scarce = shortage(settings)
         running = Running(
-            public_url, "", ledger, quarantine, spools, settings.data_dir, vendor, tls, shortage(settings)
+            public_url,
+            ledger,
+            quarantine,
+            spools,
+            settings.data_dir,
+            others={
+                "script": vendor.trouble,
+                "descriptors": lambda: scarce,
+                **({"tls": tls.trouble} if tls is not None else {}),
+            },
+            reload=tls.look_now if tls is not None else lambda: None,
         )
         if with_admin:
             running.admin_url = await _start_admin(settings, running, metrics, stack)
         for chore in (
             keep_gauges(metrics, spools),
             keep_ledger(ledger, journal, says_head=worker == 0),
-            directory.keep(settings.paths, script.make_for, vendor.make_for),
         ):
             stack.push_async_callback(cancelled, asyncio.create_task(chore))
         journal.changed(
@@ -294,6 +234,26 @@ async def _open_spools(
         stack.push_async_callback(spool.close)
         spools.append(spool)
     return spools
+
+
+async def _served(
+    settings: Settings,
+    ingest: Ingest,
+    journal: Journal,
+    metrics: Metrics,
+    stack: contextlib.AsyncExitStack,
+    *,
+    is_first: bool,
+) -> tuple[Directory, VendorScripts]:
+    """Give what stands at each public path, going with the time until `stack` is left, and the vendor's scripts among it."""
+    names = Names(settings.paths, time.time_ns() // 1_000_000)
+    script = OwnScript(script_source, names, settings.script.cache_seconds)
+    vendor = await start_vendor_scripts(settings, journal, metrics, names, stack, is_first=is_first)
+    parts = endpoints(ingest, script, vendor.shelves, source_map)
+    directory = Directory(parts, names, metrics.path_counter)
+    chore = directory.keep(settings.paths, script.make_for, vendor.make_for)
+    stack.push_async_callback(cancelled, asyncio.create_task(chore))
+    return directory, vendor
 
 
 def _start_tls(

@@ -39,6 +39,12 @@ class Tls(Section):
         return value
 
     @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Give what TLS adds to every answer."""
+        # For this host alone: what the site's other hosts speak is not the gateway's to say.
+        return (("Strict-Transport-Security", f"max-age={self.hsts_seconds}"),) if self.hsts_seconds else ()
+
+    @property
     def is_on(self) -> bool:
         """Whether the public port speaks TLS."""
         return bool(self.certificate_file)

@@ -38,10 +38,14 @@ class OwnScript:
         self._names, self._made = names, made
 
     def at(self, path: str) -> Served:
-        """Give the script for one of its paths."""
+        """Give the script for one of its paths; for whatever else leads there, by a slash too many, the one that is told to pages."""
         served = self._made.get(path)
         if served is None:
-            served = self._made[path] = self._make(path, self._names)
+            names = self._names
+            # Only a name of ours is made and kept: a client can write a path in any number of ways.
+            if path not in {name.path for name in names.of(SCRIPT)}:
+                return self._made[names.told(SCRIPT)]
+            served = self._made[path] = self._make(path, names)
         return served
 
     def _make(self, path: str, names: Names) -> Served:

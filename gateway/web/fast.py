@@ -24,6 +24,7 @@ from gateway.web.refusals import refusal
 
 if TYPE_CHECKING:
     from gateway.events.model import Reply
+    from gateway.events.replies import Headers
     from gateway.web.heads import Refused
     from gateway.web.public import PublicServer
 
@@ -129,7 +130,7 @@ class FastConnection(GatedConnection):
         if transport is None or transport.is_closing():
             self._held = b""
             return
-        transport.write(encode_reply(reply, is_last=self._is_closing))
+        transport.write(encode_reply(reply, self._server.always, is_last=self._is_closing))
         if self._is_closing:
             super().close()
             transport.close()
@@ -197,7 +198,7 @@ class FastConnection(GatedConnection):
         if not self._is_fast:
             super().refuse(refused)
         elif self.transport is not None:
-            self.transport.write(encode_reply(refusal(refused.status), is_last=True))
+            self.transport.write(encode_reply(refusal(refused.status), self._server.always, is_last=True))
             self.force_close()
 
     def close(self) -> None:
@@ -223,13 +224,13 @@ class FastConnection(GatedConnection):
             self._server.ingest.hung_up(self._answer)
 
 
-def encode_reply(reply: Reply, *, is_last: bool = False) -> bytes:
-    """Give the bytes of an answer, with `Date`, `Server` and `Content-Length`."""
+def encode_reply(reply: Reply, always: Headers = (), *, is_last: bool = False) -> bytes:
+    """Give the bytes of an answer, with `Date`, `Server`, `Content-Length` and what is `always` there."""
     status, body = reply.status, reply.body
     length = b"" if status in {204, 304} else b"Content-Length: %d\r\n" % len(body)
     close = b"Connection: close\r\n" if is_last else b""
     return b"".join(
-        (_head_of(status, reply.headers), length, close, _date_and_server(int(time.time())), body)
+        (_head_of(status, reply.headers + always), length, close, _date_and_server(int(time.time())), body)
     )
 
 

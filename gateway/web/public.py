@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from aiohttp.streams import StreamReader
     from aiohttp.web_protocol import RequestHandler
 
+    from gateway.events.replies import Headers
     from gateway.web.endpoints import Endpoint
     from gateway.web.ingest import Ingest
     from gateway.web.watch import Door
@@ -46,6 +47,7 @@ class PublicServer(web.Server):
     """Serves `endpoints`, by path, on the public port; without `is_fast` everything goes through aiohttp.
 
     `client_of` gives what an address is counted as, `""` for one that is not bounded; `most` is how many connections this process can hold.
+    `always` are headers of every answer.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class PublicServer(web.Server):
         client_of: Callable[[str], str] = lambda _: "",
         most: int | None = None,
         door: Door | None = None,
+        always: Headers = (),
     ) -> None:
         limits = limits or Limits()
         super().__init__(
@@ -77,6 +80,7 @@ class PublicServer(web.Server):
         self.plain_head_bytes = min(MAX_HEAD_BYTES, limits.head_bytes, limits.target_bytes)
         self.watch = Watch(limits, client_of, most or limits.connections, door)
         self.address_header = ingest.address_header
+        self.always = always
         self._endpoints = endpoints
         self._is_fast = is_fast
 
@@ -127,7 +131,7 @@ class PublicServer(web.Server):
         else:
             # What was not read of a body is read and thrown away, or the connection ends.
             is_last = not request.content.is_eof()
-        response = _response(reply)
+        response = _response(reply, self.always)
         if is_last:
             response.force_close()
         return response
@@ -191,7 +195,7 @@ class _Connection(FastConnection):
             self.log_exception("unexpected", exc_info=exc)
         if request.writer.output_size > 0:
             raise ConnectionError
-        response = _response(refusal(status))
+        response = _response(refusal(status), self._server.always)
         response.force_close()
         return response
 
@@ -227,7 +231,7 @@ def _text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _response(reply: Reply) -> web.Response:
-    headers: CIMultiDict[str] = CIMultiDict(reply.headers)
+def _response(reply: Reply, always: Headers) -> web.Response:
+    headers: CIMultiDict[str] = CIMultiDict(reply.headers + always)
     headers["Server"] = _SERVER
     return web.Response(body=reply.body, status=reply.status, headers=headers)

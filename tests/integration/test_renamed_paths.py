@@ -57,7 +57,9 @@ async def test_every_name_is_served_and_counted(gateway):
         for path in ("/x7/p", "/ppid"):
             async with session.get(gateway.collect_url(path=path)) as response:
                 assert {"ppid": None} == await response.json(), path
-        for path in ("/e", f"/{rotated}", "/x7", "/x7/", "/x7/favicon.ico", "/x7/b.js/"):
+        # A slash too many, however often, is answered with the script of a name that there is.
+        assert "/x7/b.js" == (await told_to(session, f"{gateway.url}//x7//b.js"))[0]
+        for path in ("/e", f"/{rotated}", "/x7", "/x7/", "/x7/favicon.ico", "/x7/c.js"):
             async with session.get(gateway.url + path) as response:
                 assert 404 == response.status, path
     metrics = await gateway.metrics()
@@ -67,7 +69,7 @@ async def test_every_name_is_served_and_counted(gateway):
 
     assert (6, 3) == (counted("/event", "rotated: current"), counted("/event", "/x7/e"))
     assert (0, 0) == (counted("/event", "/x7/event"), counted("/event", "rotated: previous"))
-    assert (1, 1, 0) == tuple(counted("/insight.js", name) for name in ("/x7/b.js", "/x6/a.js", "/x7/a.js"))
+    assert (2, 1, 0) == tuple(counted("/insight.js", name) for name in ("/x7/b.js", "/x6/a.js", "/x7/a.js"))
 
 
 async def test_the_commands_tell_the_names(gateway):

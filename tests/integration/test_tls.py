@@ -135,6 +135,16 @@ async def test_only_the_newest_version_where_that_is_asked_for(files):
         assert gateway.url == started["listen"]
 
 
+@pytest.mark.parametrize("fast_path", [True, False], ids=["fast", "aiohttp"])
+async def test_browsers_are_told_to_stay_with_tls_where_that_is_asked_for(files, fast_path):
+    """On every answer, a refusal too; and nothing of it by default."""
+    files.sections["hsts_seconds"] = 31_536_000
+    async with serving(files, server={"fast_path": fast_path}) as gateway, aiohttp.ClientSession() as session:
+        for path in ("/insight.js", "/nothing", gateway.collect_url().removeprefix(gateway.url)):
+            async with session.get(gateway.url + path, ssl=files.client(), server_hostname=HOST) as response:
+                assert ["max-age=31536000"] == response.headers.getall("Strict-Transport-Security"), path
+
+
 class Visitors:
     """Clients that go on sending events until they are told to stop: some on one connection, some on a new one for each."""
 
