@@ -17,6 +17,10 @@ _MOST_CHARACTERS = 128
 _TAKEN = ("/event", "/stream_event", "/ppid", "/favicon.ico")
 
 
+MOST_URLS = 64
+"""So many names of its own a gateway can have in scripts: there is a compressed script for each."""
+
+
 class Kind(NamedTuple):
     """What an asset is, by the ending of its name: `is_text` where the vendor's hosts are looked for in it."""
 
@@ -115,7 +119,7 @@ class Script(Section):
 
     source: Literal["own", "upstream"] = "own"
     upstream_url: HttpUrl = "https://st-a.cdp.asia"
-    public_urls: tuple[PublicUrl, ...] = Field(default=(), max_length=16)
+    public_urls: tuple[PublicUrl, ...] = Field(default=(), max_length=MOST_URLS)
     on_change: Literal["serve", "hold"] = "serve"
     refresh_seconds: float = Field(default=300.0, ge=0.1, le=86_400)
     timeout_seconds: float = Field(default=10.0, gt=0, le=300)

@@ -13,7 +13,7 @@ from gateway.assets.shelf import Shelf
 from gateway.assets.vendor import Vendor
 from gateway.assets.versions import VersionStore
 from gateway.settings_paths import EVENT, STREAM_EVENT
-from gateway.settings_script import kind_of
+from gateway.settings_script import MOST_URLS, kind_of
 from gateway.telemetry.scripts import ScriptJournal
 
 if TYPE_CHECKING:
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 
 FOLDER = "assets"
 """Where the versions are, in the data folder."""
+
+
+class TooManyNames(Exception):
+    """The gateway has more names of its own than there can be scripts for: how many."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(
+            f"the properties make {count} names for the vendor's scripts, {MOST_URLS} at most can be told apart"
+        )
+        self.count = count
+        self.hint = "list the names that pages load scripts from in script.public_urls"
 
 
 class VendorScripts:
@@ -93,7 +104,7 @@ async def start_vendor_scripts(
 ) -> VendorScripts:
     """Serve the vendor's scripts until `stack` is left; nothing where `script.source` is our own.
 
-    `is_first` is true of the one process that asks the vendor. Raises `BadBase` where the gateway's own URL can't stand in a script.
+    `is_first` is true of the one process that asks the vendor. Raises `BadBase` where the gateway's own URL can't stand in a script, and `TooManyNames`.
     """
     vendor = VendorScripts(settings, names)
     if settings.script.sources():
@@ -120,10 +131,16 @@ def rendering_of(settings: Settings, names: Names) -> Rendering:
 
 
 def public_urls(settings: Settings) -> tuple[str, ...]:
-    """Give where pages reach the gateway: `script.public_urls`, else `server.public_url`, else `https://track.` and each property's site."""
+    """Give where pages reach the gateway: `script.public_urls`, else `server.public_url`, else `https://track.` and each property's site.
+
+    Raises `TooManyNames`.
+    """
     if settings.script.public_urls:
         return settings.script.public_urls
     if settings.server.public_url:
         return (settings.server.public_url.rstrip("/"),)
     sites = (property_.site.removeprefix("*.") for property_ in settings.properties)
-    return tuple(dict.fromkeys(f"https://track.{site}" for site in sites))
+    urls = tuple(dict.fromkeys(f"https://track.{site}" for site in sites))
+    if len(urls) > MOST_URLS:
+        raise TooManyNames(len(urls))
+    return urls

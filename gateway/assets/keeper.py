@@ -221,12 +221,15 @@ class Keeper:
                 self._journal.lost(path, version.sha256)
 
     async def _put(self, asset: Asset, sha256: str, content: bytes) -> None:
-        rendering = self._rendering()
-        rendered = await asyncio.to_thread(rendering.render, asset.shelf.path, asset.kind, content)
+        """Put a content on a shelf: on an empty one in haste, to be put there at its best with the next look."""
+        rendering, in_haste = self._rendering(), asset.shelf.is_empty
+        rendered = await asyncio.to_thread(
+            rendering.render, asset.shelf.path, asset.kind, content, in_haste=in_haste
+        )
         asset.shelf.put(rendered.by_url)
         if asset.sha256 != sha256:
             self._journal.served(asset.shelf.path, sha256, len(content), rendered.left)
-        asset.sha256, asset.rendering = sha256, rendering
+        asset.sha256, asset.rendering = sha256, None if in_haste else rendering
 
     async def _follow_on(self) -> None:
         while True:

@@ -33,8 +33,8 @@ class Rendering(msgspec.Struct, frozen=True):
     max_age_seconds: int
     service_workers: tuple[str, ...] = ()
 
-    def render(self, path: str, kind: Kind, content: bytes) -> Rendered:
-        """Give the asset for each of the gateway's URLs."""
+    def render(self, path: str, kind: Kind, content: bytes, *, in_haste: bool = False) -> Rendered:
+        """Give the asset for each of the gateway's URLs; `in_haste` in gzip alone."""
         extra = (("Service-Worker-Allowed", "/"),) if path in self.service_workers else ()
         made: dict[bytes, Served] = {}
         by_url: dict[str, Served] = {}
@@ -45,7 +45,11 @@ class Rendering(msgspec.Struct, frozen=True):
                 text, _, left = self.rewriting(url).apply(content)
             if text not in made:
                 made[text] = Served(
-                    text, kind.content_type, max_age_seconds=self.max_age_seconds, extra=extra
+                    text,
+                    kind.content_type,
+                    max_age_seconds=self.max_age_seconds,
+                    extra=extra,
+                    in_haste=in_haste,
                 )
             by_url[url] = made[text]
         return Rendered(by_url, tuple(sorted(left)))

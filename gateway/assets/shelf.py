@@ -73,7 +73,7 @@ class Shelf:
     def answer(self, request: Request, answer: Callable[[Reply], None]) -> None:
         """Give the asset in the coding that the client takes, or say that it has it already."""
         head = request.head
-        served = self._by_host.get(head.host) or self._default
+        served = self._by_host.get(head.host.lower()) or self._default
         if served is not None:
             answer(served.answer(head.accept_encoding, head.if_none_match))
         elif self._is_closed or not self._first_wait or len(self._waiting) >= _MOST_WAITING:

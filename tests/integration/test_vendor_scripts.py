@@ -20,7 +20,7 @@ from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import Metrics
 from gateway.telemetry.scripts import ScriptJournal
-from gateway.vendor_scripts import VendorScripts
+from gateway.vendor_scripts import TooManyNames, VendorScripts
 from tests.builders import make_settings
 from tests.processes import until
 from tests.unit.ingest_fakes import text_stream
@@ -413,6 +413,17 @@ async def test_each_of_the_gateways_own_names_gets_its_own_script(folder, vendor
             "track.shop.example.evil.example",
         ):
             assert '"https://track.shop.example/event"' in await process.text(host=host)
+
+
+async def test_more_names_than_there_can_be_scripts_for_are_refused(folder, vendor):
+    """A gateway of very many sites lists those that load the vendor's script."""
+    process = Process(folder, vendor)
+    sites = [{"portal_id": "1", "prop_id": str(number), "site": f"s{number}.example"} for number in range(65)]
+    with pytest.raises(TooManyNames, match="65"):
+        VendorScripts(
+            process.settings.model_copy(update={"properties": make_settings(properties=sites).properties}),
+            Names(process.settings.paths, 0),
+        )
 
 
 async def test_scripts_use_the_gateways_own_paths(folder, vendor):

@@ -115,3 +115,9 @@ def test_what_does_not_shrink_is_sent_as_it_is():
 def test_an_answer_is_a_look_up(served):
     """The same request gets the same reply, which nothing was computed for."""
     assert served.answer("gzip, deflate, br", "") is served.answer("gzip, deflate, br", "")
+
+
+def test_what_is_made_in_haste_is_the_same_in_fewer_codings(served):
+    """It is replaced by the better one in a moment: a gzip copy that somebody has stays good."""
+    hasty = Served(SOURCE, JAVASCRIPT, in_haste=True)
+    assert served.answer("gzip", "") == hasty.answer("gzip, br, zstd", "")
