@@ -37,6 +37,10 @@ nightly: $(READY) ## Run what takes an hour or two: 1,000 random kills, power cu
 	  TRACKING_GATEWAY_EXAMPLES_FACTOR=20 $(BIN)/python -m pytest --session-timeout=14400 -o timeout=7200 \
 	  $(or $(NIGHTLY),tests/crash tests/properties tests/integration/test_collector_outage.py)
 
+.PHONY: fuzz
+fuzz: $(READY) ## Send a million mutated requests to a gateway, half of them without its fast path (FUZZ='--requests 50000 --seed 1')
+	@$(BIN)/python -m tests.fuzz $(FUZZ)
+
 .PHONY: lint
 lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check .

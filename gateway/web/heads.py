@@ -29,6 +29,19 @@ _BEYOND_ASCII = re.compile(rb"[\x80-\xff]")
 # A control character, a line that does not end with CR LF, or a CR that ends none.
 STRAY = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|(?<!\r)\n|\r(?!\n)")
 _FRAMING = frozenset({b"content-length", b"transfer-encoding", b"host", b"expect", b"connection"})
+# Of these the first counts, as of a parameter that stands twice; aiohttp would refuse the request, and with it those before it that
+# came in the same packet.
+_ONCE = frozenset(
+    {
+        b"content-type",
+        b"user-agent",
+        b"content-location",
+        b"content-range",
+        b"etag",
+        b"max-forwards",
+        b"server",
+    }
+)
 _LONGEST_METHOD = 32
 _LONGEST_VERSION = 16
 
@@ -91,7 +104,7 @@ def inspect(head: bytes, bounds: Bounds) -> Plan | Refused:
         each.strip(b" \t").lower() for line in fields.get(b"connection", []) for each in line.split(b",")
     }
     is_last = b"close" in options or (is_old and b"keep-alive" not in options)
-    return Plan(start + head[len(request_line) :], *framing, is_last)
+    return Plan(b"\r\n".join([start, *_without_repeats(lines), b"", b""]), *framing, is_last)
 
 
 def _excess(head: bytes, request_line: bytes, lines: list[bytes], bounds: Bounds) -> Refused | None:
@@ -146,6 +159,19 @@ def _framing_fields(lines: list[bytes]) -> dict[bytes, list[bytes]] | None:
         if lowered in _FRAMING:
             found.setdefault(lowered, []).append(value.strip(b" \t"))
     return found
+
+
+def _without_repeats(lines: list[bytes]) -> list[bytes]:
+    """Give the lines but for those that say again what is said once."""
+    seen: set[bytes] = set()
+    kept: list[bytes] = []
+    for line in lines:
+        name = line.partition(b":")[0].lower()
+        if name not in seen:
+            kept.append(line)
+        if name in _ONCE:
+            seen.add(name)
+    return kept
 
 
 def _framing(method: bytes, fields: dict[bytes, list[bytes]], *, is_old: bool) -> tuple[int, bool] | Refused:

@@ -189,7 +189,7 @@ class _Connection(FastConnection):
         if isinstance(exc, CutOff):
             status = exc.refused.status
         elif status < 500:
-            # The gate lets nothing through that aiohttp's parser refuses, but for fields that it knows and takes once only.
+            # The gate lets nothing through that aiohttp's parser refuses, as far as anybody knows.
             self._server.watch.refused(MALFORMED, self)
         if status >= 500:
             self.log_exception("unexpected", exc_info=exc)
