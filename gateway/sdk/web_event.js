@@ -68,24 +68,25 @@
 
   // The page's settings may be `let` or `const`, which are no properties of `window`: so they are read by bare name.
   const settings = () => Object(attempt(() => _cdp365Analytics));
+  const setting = (name) => attempt(() => settings()[name]);
   const property = () => ({
     portal_id: attempt(() => _portalId) ?? "",
     prop_id: attempt(() => window.web_event?.propId || _propId) ?? "",
   });
   // The cookie with the UID, and the key under which localStorage has it too.
-  const UID = attempt(() => /^[\w.-]+$/.exec(settings().cookie_name || "")[0], "_asm_uid");
+  const UID = attempt(() => /^[\w.-]+$/.exec(setting("cookie_name") || "")[0], "_asm_uid");
   const SEEN = UID + "_seen";
   // The longest that browsers allow.
   const MOST_DAYS = 400;
   const DAYS = attempt(() => {
-    const days = Number(settings().cookie_days ?? MOST_DAYS);
+    const days = Number(setting("cookie_days") ?? MOST_DAYS);
     return days >= 0 && days <= MOST_DAYS ? days : MOST_DAYS;
   }, MOST_DAYS);
   const COOKIE_SECONDS = (DAYS * DAY) / SECOND;
   const isSecure = location.protocol === "https:";
   // Browsers refuse None without Secure.
   const SAME_SITES = isSecure ? /^(strict|none)$/i : /^strict$/i;
-  const SAME_SITE = attempt(() => SAME_SITES.exec(settings().cookie_same_site)[0], "Lax");
+  const SAME_SITE = attempt(() => SAME_SITES.exec(setting("cookie_same_site"))[0], "Lax");
   const RESET = "reset_anonymous_id";
   const RESET_KEY = "_asm_reset_event";
   const RETIRED = "_asm_reset_uid";
@@ -186,7 +187,7 @@
   }
 
   function writeCookie(name, value, seconds) {
-    const wanted = String(settings().first_party_domain || "").replace(/^\*?\./, "");
+    const wanted = String(setting("first_party_domain") || "").replace(/^\*?\./, "");
     const write = (domain, text, age) => {
       const lasts = DAYS || !text ? "; Max-Age=" + age : "";
       const where = (domain && "; Domain=" + domain) + (isSecure ? "; Secure" : "");
@@ -221,10 +222,10 @@
   };
 
   function setConsent(state) {
-    if (settings().respect_gpc && isPrivate()) state = "denied";
+    if (setting("respect_gpc") && isPrivate()) state = "denied";
     else if (!/^(granted|denied|pending)$/.test(state)) {
       // What can't be read is no yes.
-      warn("consent is granted, denied or pending, not", state);
+      warn("no such consent:", state);
       state = "pending";
     }
     consent = state;
@@ -442,7 +443,7 @@
     const item = { key: STORED + Date.now() + "_" + serial++ + "_" + id, path, query, body };
     if (queue.push(item) > WAITING_EVENTS) {
       forget(queue[0].key);
-      warn("dropped an event: too many are waiting");
+      warn("dropped an event: too many");
     }
     attempt(() => keep(item));
     pump();
@@ -643,7 +644,7 @@
     const calls = waiting.splice(0);
     waiting.isLive = true;
     // Not by an assignment: where the page has frozen Array.prototype, that would be refused.
-    Object.defineProperty(waiting, "push", { value: (...later) => later.forEach(run) });
+    Object.defineProperty(waiting, "push", { value: guarded((...later) => later.forEach(run)) });
     // A stub that was frozen leads here through its queue.
     attempt(() => Object.assign(api, commands));
     calls.forEach(run);
@@ -717,7 +718,7 @@
 
   let bridges = [];
   const timezone = () => attempt(() => Intl.DateTimeFormat().resolvedOptions().timeZone, "");
-  const isOf = (host, domain) => ("." + host).endsWith("." + domain);
+  const isOf = (host, domain) => ("." + host).endsWith(domain.replace(/^\.?/, "."));
   const isSister = (url) =>
     bridges.some((domain) => isOf(new URL(url).hostname, domain) && !isOf(location.hostname, domain));
   const checkOf = (uid, time) =>
@@ -760,19 +761,19 @@
 
   function start() {
     if (attempt(() => _cdpEnableDomainBridge)) {
-      bridges = [].concat(attempt(() => settings().bridge_domains));
+      bridges = [].concat(setting("bridge_domains"));
       for (const type of ["click", "auxclick"]) addEventListener(type, onClick, true);
       attempt(arrive);
     }
     // A key without a value is an answer that could not be read.
     const isSet = attempt(() => "consent" in settings(), true);
-    const call = attempt(() => Array.from(web_event.queue).find((one) => one && one[0] === "consent"));
-    const wish = isSet ? attempt(() => settings().consent) : call ? call[1] : "granted";
+    const call = attempt(() => web_event.queue.find((one) => one && one[0] === "consent"));
+    const wish = isSet ? setting("consent") : call ? call[1] : "granted";
     const isHook = typeof wish === "function";
     isTold = Boolean(isSet || call);
     guarded(setConsent)(isHook ? "pending" : wish);
     if (isHook) guarded(wish)(commands.consent);
-    if (settings().spa) attempt(watchPath);
+    if (setting("spa")) attempt(watchPath);
     sendPageEvents();
     adopt();
   }

@@ -1,8 +1,8 @@
 """One Chromium for all browser tests, a fresh profile for each of them.
 
 Starting the browser costs over a second, so it lives as long as the test session, and every test of this folder runs on
-the session's event loop. Fixtures of this folder therefore say `loop_scope="session"`. The names `shop.example` and
-`*.shop.example` lead to this machine, so that tests can use a site's and a gateway's real-looking hosts.
+the session's event loop. Fixtures of this folder therefore say `loop_scope="session"`. All names that end in
+`.example` lead to this machine, so that tests can use a site's and a gateway's real-looking hosts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-first-run",
-    "--host-resolver-rules=MAP shop.example 127.0.0.1, MAP *.shop.example 127.0.0.1",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
 )
 
 

@@ -225,12 +225,13 @@ class FakeGateway:
 
 @dataclass
 class FakeSite:
-    """Pages with the snippet in them; `port` is where."""
+    """Pages with the snippet in them, by their paths; `port` is where, `headers` what is sent with a page."""
 
     gateway: FakeGateway
     port: int = 0
     scheme: str = "http"
     pages: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, dict[str, str]] = field(default_factory=dict)
 
     @classmethod
     @asynccontextmanager
@@ -271,7 +272,8 @@ class FakeSite:
         html = self.pages.get(request.path)
         if html is None:
             return web.Response(status=404)
-        return web.Response(text=html, content_type="text/html", charset="utf-8")
+        headers = self.headers.get(request.path)
+        return web.Response(text=html, content_type="text/html", charset="utf-8", headers=headers)
 
 
 async def _begun(request: web.Request, answer: web.Response) -> web.StreamResponse:
