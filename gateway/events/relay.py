@@ -26,6 +26,7 @@ import msgspec
 
 from gateway.events.collector_cookies import CollectorCookies
 from gateway.events.decisions import Pending
+from gateway.events.jsonp import DEFAULT
 from gateway.events.model import Reply
 from gateway.events.outcome import Reason
 
@@ -140,8 +141,9 @@ def _is_asked(prepared: Prepared, came_with: str) -> bool:
     # What the collector says to a visitor is not for another site's page: it could read a script that it embeds.
     if not prepared.origin_allowed and (head.origin or head.fetch_site == "cross-site"):
         return False
-    # The made-up script tells of the UID's change, and nothing can be added to another's script.
-    return not (came_with and kind == "javascript")
+    # The made-up script tells of the UID's change, or calls another function; nothing can be changed in the collector's.
+    callback = prepared.envelope.callback
+    return kind != "javascript" or not (came_with or callback not in {"", DEFAULT})
 
 
 def _is_visitors(prepared: Prepared, pending: Pending) -> bool:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from gateway.events import jsonp
 from gateway.events.coding import ACCEPTED
 from gateway.events.model import Reply
 from gateway.events.outcome import FATES, WORDS, Rejection
@@ -28,6 +29,8 @@ _ALWAYS: Headers = (("Cache-Control", "no-store"), ("X-Content-Type-Options", "n
 _JSON: Headers = (("Content-Type", "application/json"), *_ALWAYS)
 _SCRIPT: Headers = (("Content-Type", "application/javascript; charset=utf-8"), *_ALWAYS)
 _GIF: Headers = (("Content-Type", "image/gif"), *_ALWAYS)
+# Whoever opens a script whose address says what it calls gets a file, not a document.
+_NO_PAGE: Headers = (("Content-Disposition", 'attachment; filename="f.txt"'),)
 _RETRY: Headers = (("Retry-After", str(RETRY_AFTER_SECONDS)),)
 # What an answer of this status says besides: RFC 9110, sections 10.2.3, 11.6.1 and 15.5.16.
 _NOTES: dict[int, Headers] = {
@@ -75,9 +78,14 @@ def success(envelope: Envelope, body: dict[str, Any], headers: Headers) -> Reply
         return Reply(200, (*_GIF, *headers), PIXEL)
     if kind == "redirect":
         return Reply(302, (("Location", envelope.redirect_url), *_ALWAYS, *headers))
-    # "<" can't end a script or open a comment in a page that would inline the answer.
-    text = orjson.dumps(body).replace(b"<", b"\\u003c")
-    return Reply(200, (*_SCRIPT, *headers), b"_event_callback_data(" + text + b");")
+    callback = envelope.callback
+    if callback in {"", jsonp.DEFAULT}:
+        return Reply(200, (*_SCRIPT, *headers), jsonp.script("", orjson.dumps(body)))
+    if jsonp.is_callback(callback):
+        return Reply(200, (*_SCRIPT, *_NO_PAGE, *headers), jsonp.script(callback, orjson.dumps(body)))
+    notes: Headers = (("X-Tracking-Outcome", f"{body['outcome']}; reason={body['reason']}; field=callback"),)
+    text = "/* tracking-gateway: the callback's name is none that a script may call */"
+    return Reply(200, (*_SCRIPT, *_NO_PAGE, *notes, *headers), text.encode())
 
 
 def failure(

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlencode
 
 import msgspec
 
+from gateway.events import jsonp
 from gateway.events.hashing import digest
 from gateway.events.model import JsonObject
 from gateway.events.outcome import Reason, Rejection
@@ -27,7 +28,16 @@ RESPONSE_TYPES = frozenset({"javascript", "json", "pixel", "redirect"})
 _EVENT_TEXTS = ("uid", "aid", "cid", "sid", "ec", "ea", "en", "et")
 _EVENT_JSON = ("items", "dims", "extra", "context")
 _ENVELOPE = frozenset(
-    {"portal_id", "prop_id", "resp_type", "format", "redirect_url", "request_id", "uid_new"}
+    {
+        "portal_id",
+        "prop_id",
+        "resp_type",
+        "format",
+        "redirect_url",
+        "request_id",
+        "uid_new",
+        *jsonp.PARAMETERS,
+    }
 )
 # Under no spelling may identity go past the ledger in the query string of a body.
 _NEVER_CARRIED = frozenset(
@@ -50,7 +60,8 @@ class Envelope(msgspec.Struct, frozen=True):
     """What a request says about all of its events: whose they are, and how it wants to be answered.
 
     `has_new_uid`: the page's script had to mint the UID, because the browser had lost the one before. `fields` are
-    fields of the event that stand in the query string: the body's own win. `carried` are the query parameters that are handed on to the collector as they came (`is_s2s`, `delivery_src`, …).
+    fields of the event that stand in the query string: the body's own win. `callback` is the function that a script
+    is to call, as it came. `carried` are the query parameters that are handed on to the collector as they came (`is_s2s`, `delivery_src`, …).
     """
 
     portal_id: str
@@ -63,6 +74,7 @@ class Envelope(msgspec.Struct, frozen=True):
     has_new_uid: bool = False
     fields: dict[str, str] = {}
     format: str = ""
+    callback: str = ""
 
 
 class Decoded(msgspec.Struct, frozen=True):
@@ -187,6 +199,7 @@ def read_envelope(query: Mapping[str, str]) -> Envelope:
         has_new_uid=query.get("uid_new", "") == "1",
         fields={name: value for name, value in query.items() if name in _EVENT_TEXTS or name in _EVENT_JSON},
         format=query.get("format", ""),
+        callback=next((query[name] for name in jsonp.PARAMETERS if query.get(name)), ""),
     )
 
 
