@@ -127,7 +127,9 @@ def error_body(rejection: Rejection) -> dict[str, str]:
 def result(verdict: Verdict) -> dict[str, Any]:
     """Give the JSON of one event: its fate, its ids, and `uid_replaced` when it was taken under another UID than it came with."""
     if not verdict.is_kept:
-        return error_body(verdict.rejection)
+        # Where there is an id, it may come again under it.
+        own: dict[str, Any] = {"request_id": verdict.request_id} if verdict.request_id else {}
+        return {**error_body(verdict.rejection), **own}
     outcome, reason = WORDS[verdict.rejection.reason]
     found: dict[str, Any] = {
         "type": "event",

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import orjson
 import pytest
 
 from gateway.events.outcome import Reason
-from tests.builders import PORTAL_ID, PROP_ID, QUERY, decide, event, forwarded, post
+from tests.builders import PORTAL_ID, PROP_ID, QUERY, decide, event, forwarded, get, post
 from tests.encodings import BOUNDARY, CODINGS, FORM, MULTIPART, clothes, multipart
+from tests.unit.ingest_fakes import SPOOL_DOWN, Bench
 
 SHOPPER = event(
     "product",
@@ -187,3 +190,46 @@ def test_a_boundary_like_a_browser_s_is_no_part_of_the_content():
     value = f"--{BOUNDARY}x"
     body = b"preamble\r\n" + multipart({"ec": value, "ea": "b", "uid": "123456789"}) + b"epilogue"
     assert value == forwarded(decide(post(body, content_type=MULTIPART))[1])["ec"]
+
+
+async def test_what_is_to_be_sent_again_says_under_which_id():
+    """When the disk is full for a whole array, each result has the id by which its resend is recognised."""
+    bench = Bench()
+    bench.spool.failure = SPOOL_DOWN
+    reply = await bench.ingest.take(post([event(request_id="e-1"), {"ec": 1}, event(request_id="e-2")]))
+    results = orjson.loads(reply.body)["results"]
+    assert (503, ["e-1", None, "e-2"]) == (reply.status, [each.get("request_id") for each in results])
+    assert ["unavailable", "bad_field", "unavailable"] == [each["reason"] for each in results]
+    assert "Retry-After" in dict(reply.headers)
+
+
+async def test_a_batch_is_bound_and_kept_as_one():
+    """A hundred customers need one transaction of the ledger and one append to the spool."""
+    bench = Bench()
+    binds, appends = [], []
+    bind, append = bench.ledger.bind, bench.spool.append
+    bench.ledger.bind = lambda claims, now_ms: binds.append(len(claims)) or bind(claims, now_ms)
+    bench.spool.append = lambda payloads: appends.append(len(payloads)) or append(payloads)
+    people = [event("user", "sign_in", uid=f"uid-{number}", cid=f"c-{number}") for number in range(100)]
+    reply = await bench.ingest.take(post(people, f"{QUERY}&is_s2s=true"))
+    assert (200, [100], [100]) == (reply.status, binds, appends)
+
+
+async def test_a_click_is_durable_before_the_visitor_is_sent_on():
+    """Nobody is sent on while the spool writes; then once, with one event."""
+    bench = Bench()
+    bench.spool.is_held = True
+    query = "resp_type=redirect&redirect_url=https%3A%2F%2Fshop.example%2Fsale"
+    link = f"portal_id={PORTAL_ID}&prop_id={PROP_ID}&{query}&uid=123456789&ec=message&ea=click"
+    answers = []
+    bench.ingest.submit(get(link), answers.append)
+    await asyncio.sleep(0)
+    [future] = bench.spool.futures
+    assert [] == answers
+    future.set_result(None)
+    await bench.ingest.drain()
+    await asyncio.sleep(0)
+    assert [(302, "https://shop.example/sale")] == [
+        (each.status, dict(each.headers)["Location"]) for each in answers
+    ]
+    assert {"accepted/ok": 1} == bench.counts()
