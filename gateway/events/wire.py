@@ -15,6 +15,7 @@ import msgspec
 
 from gateway.events import jsonp
 from gateway.events.hashing import digest
+from gateway.events.iri import as_uri
 from gateway.events.model import JsonObject
 from gateway.events.outcome import Reason, Rejection
 from gateway.events.shapes import Shapes, field_problem
@@ -189,7 +190,7 @@ def read_envelope(query: Mapping[str, str]) -> Envelope:
         prop_id=query.get("prop_id", ""),
         response_type=response_type or "javascript",
         explicit_type=bool(response_type),
-        redirect_url=query.get("redirect_url", ""),
+        redirect_url=as_uri(query.get("redirect_url", "")),
         is_s2s=query.get("is_s2s", "").lower() == "true",
         carried={
             name: value
@@ -222,7 +223,7 @@ def _completed(envelope: Envelope, request_id: str, fields: JsonObject) -> tuple
         prop_id=found.get("prop_id", envelope.prop_id),
         response_type=response_type or envelope.response_type,
         explicit_type=bool(response_type) or envelope.explicit_type,
-        redirect_url=found.get("redirect_url", envelope.redirect_url),
+        redirect_url=as_uri(found.get("redirect_url", envelope.redirect_url)),
         is_s2s=found["is_s2s"].lower() == "true" if "is_s2s" in found else envelope.is_s2s,
         carried=carried,
     )

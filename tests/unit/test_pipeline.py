@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from urllib.parse import quote
 
 import orjson
 import pytest
@@ -151,9 +152,31 @@ def test_a_redirect_goes_to_a_listed_host(url):
 
 
 @pytest.mark.parametrize(
+    ("url", "written"),
+    [
+        ("https://shop.example/áo mới?q=tết", "https://shop.example/%C3%A1o%20m%E1%BB%9Bi?q=t%E1%BA%BFt"),
+        ("https://shop.example?q=🎉#đây", "https://shop.example?q=%F0%9F%8E%89#%C4%91%C3%A2y"),
+        ("https://shop.example/%C3%A1o/100%", "https://shop.example/%C3%A1o/100%"),
+    ],
+)
+def test_a_visitor_follows_a_link_with_letters_in_it(url, written):
+    """They are percent-encoded behind the host; the shop's Vietnamese pages are where most messages lead."""
+    _, decision = decide(
+        get(f"{as_type('redirect')}&uid=123456789&ec=a&ea=click&redirect_url={quote(url, safe='')}")
+    )
+    assert (decision.reply.status, header(decision.reply, "Location")) == (302, written)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "",
+        "https://shop.example\u3002evil.example/á",
+        "https://evil.example/á",
+        "https://shöp.example/",
+        "https://evil.example\uff0f.shop.example/",
+        " https://shop.example/",
+        "https://shop .example/á",
         "https://evil.example/",
         "//evil.example/",
         "/local",
