@@ -29,7 +29,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_paths import Paths
-from gateway.settings_script import Script
+from gateway.settings_script import Script, plain_url
 from gateway.settings_tls import Tls
 from gateway.settings_types import (
     PLACEHOLDERS,
@@ -240,6 +240,18 @@ class Settings(BaseSettings):
         for name in sorted(relayed & {value.name, value.twin_name, value.ppid_name} - {""}):
             msg = f"{name} is the gateway's own cookie, not the collector's: take it out of collector.relay_cookies"
             raise ValueError(msg)
+        return value
+
+    @field_validator("script")
+    @classmethod
+    def _has_a_name(cls, value: Script, info: ValidationInfo) -> Script:
+        server = info.data.get("server")
+        if value.source == "upstream" and not value.public_urls and isinstance(server, Server):
+            try:
+                plain_url(server.public_url or "https://track.example")
+            except ValueError as error:
+                msg = f"server.public_url can't stand in a script: set script.public_urls, or there {error}"
+                raise ValueError(msg) from None
         return value
 
     @field_validator("properties")

@@ -88,13 +88,14 @@ def _host_target(value: str) -> str:
     if value in {"own", "keep"}:
         return value
     try:
-        return _public_url(value)
+        return plain_url(value)
     except ValueError:
         msg = 'write "own" (the gateway\'s own name), "keep" (leave it), or a URL such as https://track.shop.example'
         raise ValueError(msg) from None
 
 
-def _public_url(value: str) -> str:
+def plain_url(value: str) -> str:
+    """Give a URL that can stand in a script, as it is to stand there. Raises `ValueError`, which says what to write."""
     parts = urlsplit(http_url(value))
     path = parts.path.rstrip("/")
     if parts.query or (path and not _PATH.match(path)) or not re.fullmatch(r"[A-Za-z0-9.:-]+", parts.netloc):
@@ -111,7 +112,7 @@ def _sha256(value: str) -> str:
 
 
 AssetPath = Annotated[str, AfterValidator(_asset_path)]
-PublicUrl = Annotated[str, AfterValidator(_public_url)]
+PublicUrl = Annotated[str, AfterValidator(plain_url)]
 
 
 class Script(Section):

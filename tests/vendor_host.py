@@ -71,6 +71,8 @@ class FakeVendor:
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
     has_validators: bool = True
+    last_modified: str = ""
+    cut_bytes: int = 0
     redirects: dict[str, str] = field(default_factory=dict)
     asked: list[web.Request] = field(default_factory=list)
     at_once: int = 0
@@ -138,9 +140,14 @@ class FakeVendor:
             headers["ETag"] = f'"{hashlib.md5(content).hexdigest()}"'
             if request.headers.get("If-None-Match") == headers["ETag"]:
                 return web.Response(status=304, headers=headers)
+        if self.last_modified:
+            headers["Last-Modified"] = self.last_modified
+            if request.headers.get("If-Modified-Since") == self.last_modified:
+                return web.Response(status=304)
         if self.coding:
             headers["Content-Encoding"] = self.coding
             content = _CODERS[self.coding](content)
+        content = content[: len(content) - self.cut_bytes]
         return web.Response(
             status=self.status, body=content, headers={"Content-Type": self.content_type, **headers}
         )

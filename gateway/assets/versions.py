@@ -97,7 +97,7 @@ class VersionStore:
     ) -> Index:
         """Change the index, and give it as it is then; `content` is kept first, and with `keep_versions` the oldest go.
 
-        Raises `AssetsUnavailable`: then the index is as it was. What `how` raises comes through.
+        Raises `AssetsUnavailable`: then the index is as it was, unless the last step alone has failed, which makes it durable. What `how` raises comes through.
         """
         try:
             if not self.folder.exists():

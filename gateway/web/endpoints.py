@@ -132,7 +132,8 @@ def endpoints(
     collect = Collect(ingest)
     return {
         SCRIPT: Script(script),
-        **({SOURCE_MAP: SourceMap(source_map)} if source_map else {}),
+        # A vendor's script may name a map of its own, which this is not.
+        **({SOURCE_MAP: SourceMap(source_map)} if source_map and SCRIPT not in (shelves or {}) else {}),
         **(shelves or {}),
         **dict.fromkeys(COLLECT_PATHS, collect),
         PPID_PATH: Ppid(ingest),

@@ -215,6 +215,10 @@ FAULTS = {
     },
     "a redirect in a circle": {"status": 302, "headers": {"Location": "/insight.js"}},
     "a redirect to nowhere": {"status": 302},
+    "a body that is cut short in br": {"coding": "br", "cut_bytes": 9},
+    "a body that is cut short in gzip": {"coding": "gzip", "cut_bytes": 9},
+    "a body that is cut short in zstd": {"coding": "zstd", "cut_bytes": 9},
+    "fewer bytes than it says": {"headers": {"Content-Length": "9999"}},
     "binary": {"contents": {PATH: b"var a;\0\0"}},
 }
 
@@ -232,6 +236,28 @@ async def test_a_bad_answer_never_takes_the_place_of_a_good_copy(folder, vendor,
         [line] = await process.said("script_not_fetched")
         assert ("the last good copy", PATH) == (line["served"], line["asset"])
     assert 1 == len(VersionStore(folder / "assets").load().assets[PATH].versions)
+
+
+async def test_a_vendor_that_hangs_holds_up_nobody(folder, vendor):
+    """Pages get the copy meanwhile; the request is given up in time."""
+    async with Process(folder, vendor, timeout_seconds=0.3) as process:
+        await process.serves("1.0")
+        vendor.hold()
+        refreshing = asyncio.ensure_future(process.keeper.refresh(PATH))
+        assert "1.0" in await process.text()
+        assert not await refreshing
+        [line] = await process.said("script_not_fetched")
+        assert "no whole answer in time" == line["cause"]
+
+
+async def test_a_vendor_without_etags_is_asked_by_date(folder, vendor):
+    """`Last-Modified` is a validator too."""
+    vendor.has_validators, vendor.last_modified = False, "Mon, 30 Nov 2026 10:00:00 GMT"
+    async with Process(folder, vendor) as process:
+        await process.serves("1.0")
+        assert await process.keeper.refresh(PATH)
+        assert vendor.last_modified == vendor.asked[-1].headers["If-Modified-Since"]
+        assert 1 == process.value("fetches_total", result="unchanged") - 1
 
 
 async def test_a_redirect_on_the_vendors_host_is_followed(folder, vendor):
