@@ -131,8 +131,9 @@ class Script(Section):
     keep_versions: int = Field(default=10, ge=2, le=1_000)
     cache_seconds: int = Field(default=3_600, ge=0, le=86_400)
     service_workers: tuple[AssetPath, ...] = ("/antsomiSDKsw.js",)
+    # Each is counted, and the space for counting is taken when the gateway starts.
     assets: dict[AssetPath, Annotated[str, AfterValidator(_asset_source)]] = Field(
-        default_factory=_ASSETS.copy, max_length=64
+        default_factory=_ASSETS.copy, max_length=24
     )
     hosts: dict[Host, Annotated[str, AfterValidator(_host_target)]] = Field(
         default_factory=_HOSTS.copy, max_length=64
