@@ -1,6 +1,6 @@
-"""One Chromium for all browser tests, a fresh profile for each of them.
+"""One Chromium and one Firefox for all browser tests, a fresh profile for each of them.
 
-Starting the browser costs over a second, so it lives as long as the test session, and every test of this folder runs on
+Starting a browser costs seconds, so it lives as long as the test session, and every test of this folder runs on
 the session's event loop. Fixtures of this folder therefore say `loop_scope="session"`. All names that end in
 `.example` lead to this machine, so that tests can use a site's and a gateway's real-looking hosts.
 """
@@ -16,12 +16,16 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import async_playwright
 
+from tests.browser.firefox import Firefox
 from tests.browser.sdk_page import FakeGateway, FakeSite
+from tests.browser.tabs import ChromiumTab
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from playwright.async_api import Browser, Page
+
+    from tests.browser.tabs import Tab
 
 _FLAGS = (
     "--no-sandbox",
@@ -49,16 +53,43 @@ async def chromium() -> AsyncIterator[Browser]:
 
     Without one the test is skipped, unless TRACKING_GATEWAY_REQUIRE_CHROMIUM=1 says that this would hide something.
     """
-    executable = shutil.which("chromium")
-    if executable is None:
-        missing = "no chromium on the path: install Debian's package `chromium` to run the browser tests"
-        if os.environ.get("TRACKING_GATEWAY_REQUIRE_CHROMIUM") == "1":
-            pytest.fail(missing)
-        pytest.skip(missing)
+    executable = _found("chromium", "TRACKING_GATEWAY_REQUIRE_CHROMIUM")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=executable, args=_FLAGS)
         yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Firefox]:
+    """A running Firefox: Debian's, found on the path; TRACKING_GATEWAY_REQUIRE_FIREFOX=1 makes a missing one a failure."""
+    executable = _found("firefox-esr", "TRACKING_GATEWAY_REQUIRE_FIREFOX")
+    async with Firefox.running(executable, tmp_path_factory.mktemp("firefox")) as running:
+        yield running
+
+
+@pytest.fixture(params=["chromium", "firefox"])
+def browser(request: pytest.FixtureRequest) -> Browser | Firefox:
+    """Each browser in turn; one that is not asked for is not started."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def tab(browser: Browser | Firefox) -> AsyncIterator[Tab]:
+    """A tab of each browser, in a profile that nobody used before, which must stay free of uncaught errors."""
+    if isinstance(browser, Firefox):
+        browser.errors.clear()
+        async with browser.tab() as opened:
+            yield opened
+        assert browser.errors == []
+        return
+    context = await browser.new_context()
+    context.set_default_timeout(10_000)
+    errors: list[str] = []
+    context.on("weberror", lambda found: errors.append(str(found.error)))
+    yield ChromiumTab(await context.new_page())
+    await context.close()
+    assert errors == []
 
 
 @pytest_asyncio.fixture(loop_scope="session")
@@ -91,3 +122,14 @@ async def site(gateway: FakeGateway) -> AsyncIterator[FakeSite]:
     """A site on another port, whose pages load the script from the gateway."""
     async with FakeSite.running(gateway) as running:
         yield running
+
+
+def _found(executable: str, variable: str) -> str:
+    """Give where a browser is, or skip the test, unless the environment says that this would hide something."""
+    path = shutil.which(executable)
+    if path is not None:
+        return path
+    missing = f"no {executable} on the path: install Debian's package `{executable}` to run its tests"
+    if os.environ.get(variable) == "1":
+        pytest.fail(missing)
+    pytest.skip(missing)

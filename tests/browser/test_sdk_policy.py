@@ -19,7 +19,8 @@ def strict_page(site: FakeSite, gateway: FakeGateway, *, own: str, nonce: str = 
     site.pages["/strict"] = f"{page}<title>strict</title><script nonce='{nonce}'>{own}</script>"
     origin = gateway.base().removesuffix("/t")
     site.headers["/strict"] = {
-        "Content-Security-Policy": f"default-src 'none'; script-src 'nonce-{nonce}'; connect-src {origin}; "
+        # Firefox looks for the page's icon, and says what it thinks of that.
+        "Content-Security-Policy": f"default-src 'none'; img-src 'self'; script-src 'nonce-{nonce}'; connect-src {origin}; "
         "require-trusted-types-for 'script'; trusted-types 'none'"
     }
     return site.url("/strict")
