@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
+from gateway.assets.served import Served
 from gateway.events.model import Reply
 from gateway.events.ppid import METHODS as PPID_METHODS
 from gateway.events.ppid import PATH as PPID_PATH
@@ -93,18 +94,13 @@ class SourceMap:
 
     methods: tuple[str, ...] = ("GET", "HEAD")
     max_body_bytes = 0
-    _HEADERS = (
-        ("Content-Type", "application/json"),
-        ("Cache-Control", "public, max-age=3600"),
-        ("Access-Control-Allow-Origin", "*"),
-    )
 
     def __init__(self, source_map: Callable[[], bytes]) -> None:
-        self._reply = cache(lambda: Reply(200, self._HEADERS, source_map()))
+        self._served = cache(lambda: Served(source_map(), "application/json", in_haste=True))
 
-    def answer(self, _: Request, answer: Callable[[Reply], None]) -> None:
+    def answer(self, request: Request, answer: Callable[[Reply], None]) -> None:
         """Give the map."""
-        answer(self._reply())
+        answer(self._served().answer(request.head.accept_encoding, request.head.if_none_match))
 
 
 class Icon:

@@ -128,6 +128,20 @@ async def test_the_script_is_served_compressed_and_revalidated(gateway, session)
         assert (response.status, response.headers["ETag"]) == (200, etag)
 
 
+async def test_the_scripts_map_is_served_compressed_and_revalidated(gateway, session):
+    """For debuggers, and large: as few bytes as gzip makes of it."""
+    url = f"{gateway.url}/insight.js.map"
+    async with session.get(url, headers={"Accept-Encoding": "gzip, br"}) as response:
+        packed, etag = await response.read(), response.headers["ETag"]
+        assert ("gzip", "application/json") == (
+            response.headers["Content-Encoding"],
+            response.headers["Content-Type"],
+        )
+    assert 3 == orjson.loads(gzip.decompress(packed))["version"]
+    async with session.get(url, headers={"If-None-Match": etag}) as response:
+        assert 304 == response.status
+
+
 async def test_a_preflight_lets_the_shops_pages_send_credentials(gateway, session):
     """And gives other sites nothing."""
     for origin, expected in (

@@ -104,6 +104,9 @@ async def test_the_last_good_copy_survives_an_outage_and_a_restart(tmp_path):
                 text = await response.text()
             assert 'tracking_gateway_script_missing{asset="/insight.js"} 0.0' in text
 
+            async with session.get(f"{gateway.url}/insight.js.map") as response:
+                assert 404 == response.status, "that would be the map of our own script"
+
             async def is_at_its_best():
                 async with session.get(
                     f"{gateway.url}/x7/x9.js", headers={"Accept-Encoding": "br"}

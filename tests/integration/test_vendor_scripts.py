@@ -226,7 +226,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_a_bad_answer_never_takes_the_place_of_a_good_copy(folder, vendor, fault):
     """Whatever comes with status 200: the copy stays, the failure is told and counted."""
-    async with Process(folder, vendor, max_bytes=8_192) as process:
+    async with Process(folder, vendor, max_bytes=8_192, timeout_seconds=2) as process:
         await process.serves("1.0")
         vendor.has_validators = False
         for name, value in FAULTS[fault].items():
@@ -362,8 +362,9 @@ async def test_a_copy_may_become_too_old(folder, vendor):
         assert 200 == (await waiting).status
 
 
-async def test_other_processes_follow_the_files(folder, vendor):
+async def test_other_processes_follow_the_files(folder, vendor, monkeypatch):
     """One process asks the vendor; the others serve what it has recorded, and never ask."""
+    monkeypatch.setattr("gateway.assets.keeper._PATIENCE_SECONDS", 600)
     async with Process(folder, vendor, is_first=False) as follower, Process(folder, vendor) as first:
         await first.serves("1.0")
         await follower.serves("1.0")
