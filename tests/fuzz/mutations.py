@@ -154,6 +154,14 @@ class Mutator:
         head = f"POST /event?{QUERY}&request_id={name} HTTP/1.1\r\nHost: track.shop.example\r\nContent-Length: {len(body)}\r\n\r\n"
         return Shot(head.encode() + body, "POST", is_event=True, expects=f'"request_id":"{name}"'.encode())
 
+    def signed_in(self, uid: str, customer: str) -> Shot:
+        """Give an event of a UID, and of a customer where there is one."""
+        body = f'{{"uid":"{uid}","ec":"user","ea":"sign_in","cid":"{customer}"}}'.encode()
+        head = (
+            f"POST /event?{QUERY} HTTP/1.1\r\nHost: track.shop.example\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        return Shot(head.encode() + body, "POST", is_event=True)
+
     def intact(self) -> Shot:
         """Give a request that may say anything, and is framed as it should be."""
         dice = self.dice
