@@ -119,15 +119,12 @@ async def test_the_last_good_copy_survives_an_outage_and_a_restart(tmp_path):
 
 async def test_a_missing_script_is_a_warning_of_readiness(tmp_path):
     """Events are taken all the same: the gateway is ready, and says what pages lack."""
-    async with world(tmp_path, first_wait_seconds=0) as (vendor, gateway):
-        await all_serve(gateway, "1.0")
     async with FakeVendor.running() as vendor:
         await vendor.stop()
-        (tmp_path / "two").mkdir()
         script = {"source": "upstream", "upstream_url": vendor.url, "first_wait_seconds": 0}
         async with (
             running_collector() as collector,
-            running_gateway_process(tmp_path / "two", collector.url, script=script) as gateway,
+            running_gateway_process(tmp_path, collector.url, script=script) as gateway,
             aiohttp.ClientSession() as session,
         ):
 
