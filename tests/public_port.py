@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import socket
 from typing import TYPE_CHECKING, Any
 
 import orjson
 from aiohttp import web
 
-from gateway.assets.served import JAVASCRIPT, Served
+from gateway.assets.own import OwnScript
+from gateway.events.packing import unpack
 from gateway.events.pipeline import Pipeline
 from gateway.ledger.memory import MemoryLedger
+from gateway.names import Names
 from gateway.quarantine.memory import MemoryQuarantine
 from gateway.settings import Logging
 from gateway.spool.memory import MemorySpool
@@ -50,6 +53,21 @@ class PublicPort:
         samples = [each for family in self._metrics.registry.collect() for each in family.samples]
         return {
             tuple(each.labels.values()): each.value for each in samples if each.name == series and each.value
+        }
+
+    def last_record(self) -> dict[str, Any]:
+        """Give what was kept last, as it will be forwarded, without its ids and moments."""
+        record = unpack(list(self.spool._waiting.values())[-1])
+        fields = orjson.loads(record.body)
+        for name in ("event_id", "receive_time"):
+            del fields["extra"][name]
+        return {
+            "query": record.query,
+            "fields": fields,
+            "uid": record.uid,
+            "client_ip": record.client_ip,
+            "user_agent": record.user_agent,
+            "cookie": record.cookie,
         }
 
     def log_lines(self) -> list[dict[str, Any]]:
@@ -94,13 +112,24 @@ class Client:
         return head + await self.reader.readexactly(int(size or 0))
 
 
+@functools.cache
+def _pipeline(sections: bytes) -> Pipeline:
+    """Give a pipeline of these settings; compiling its rules takes a moment."""
+    return Pipeline(make_settings(**orjson.loads(sections)))
+
+
+def own(limits: dict[str, Any]) -> Pipeline:
+    """Give a pipeline that has counted nobody yet."""
+    return Pipeline(make_settings(limits=limits))
+
+
 @contextlib.asynccontextmanager
 async def serving(
     folder: Path, *, is_fast: bool = True, pipeline: Pipeline | None = None, **sections: Any
 ) -> AsyncIterator[PublicPort]:
-    """Run a server while the block runs; `sections` are settings."""
+    """Run a server while the block runs; `sections` are settings. A test that counts what an address sends needs a `pipeline` of its own."""
     settings = make_settings(**sections)
-    pipeline = pipeline or Pipeline(settings)
+    pipeline = pipeline or _pipeline(orjson.dumps(sections))
     metrics, spool = Metrics(), MemorySpool()
     path = folder / f"public-{is_fast}.log"
     log = open_log(Logging(format="json", file=str(path)))
@@ -115,7 +144,7 @@ async def serving(
     )
     server = PublicServer(
         ingest,
-        endpoints(ingest, Served(b"/* script */" * 200, JAVASCRIPT)),
+        endpoints(ingest, OwnScript(lambda *_: b"/* script */" * 200, Names(settings.paths, 0))),
         is_fast=is_fast,
         limits=settings.limits,
         client_of=pipeline.limiter.client_of,

@@ -43,6 +43,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = ""
     content_encoding: str = ""
     authorization: str = ""
+    asked_headers: str = ""
+    asks_private_network: str = ""
     cookie: str = ""
     forwarded_for: str = ""
     fetch_site: str = ""

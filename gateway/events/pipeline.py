@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+import msgspec
 import orjson
 
 from gateway.events import bodies, conflicts, replies, wire
@@ -25,6 +26,7 @@ from gateway.events.model import Head, Record
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.places import attach, replace_uid
 from gateway.events.ppid import PpidDesk
+from gateway.events.preflights import Preflights
 from gateway.events.relay import RelayPolicy, asked_format
 from gateway.events.releases import Releases
 from gateway.events.screening import Properties, envelope_problem, is_foreign, server_problem
@@ -73,6 +75,7 @@ class Pipeline:
             self._properties, self._identities, self._conflicts, attaches_known=self._attach_known
         )
         self.ppid = PpidDesk(self._properties, self._cookie).answer
+        self.preflight = Preflights(self._properties).answer
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = lru_cache(_SCOPES)(
             lambda query: self._scope(wire.read_envelope(joined(parse_query(query))))
@@ -117,17 +120,21 @@ class Pipeline:
         """Decide a request whose body could not be read (too large, broken compression): one event, rejected."""
         query, request_id = split_request_id(request.head.query)
         scope = self._scope_of_query(query)
+        if rejection.reason is Reason.RATE_LIMITED:
+            # Whatever else may be wrong with it.
+            scope = msgspec.structs.replace(scope, problem=rejection)
         decoded = wire.Decoded(scope.envelope, request_id, [rejection])
         prepared = self._prepared(request, stamp, scope, decoded, may_hold=True)
         return prepared, self.decide(prepared, [])
 
-    def preflight(self, request: Request) -> Reply:
-        """Answer a cross-origin preflight. One that does not name its property is allowed for the origins of all."""
-        origin = request.head.origin
-        query = parse_query(request.head.query)
-        property_ = self._properties.find(query.get("portal_id", ""), query.get("prop_id", ""))
-        allowed = property_.allows_origin(origin) if property_ else self._properties.any_allows_origin(origin)
-        return replies.preflight(allowed=bool(origin) and allowed, origin=origin)
+    def glance(self, request: Request) -> Reply:
+        """Answer a `HEAD` as its `GET` would be answered; it is no event. Link previews and monitors ask so."""
+        scope = self._scope_of_query(split_request_id(request.head.query)[0])
+        envelope = scope.envelope
+        _, headers = self._about_origin(envelope.portal_id, envelope.prop_id, request.head.origin)
+        if scope.problem is not None:
+            return replies.failure(envelope, "GET", scope.problem, headers, redirect_allowed=False)
+        return replies.glance(envelope, headers)
 
     def decide(self, prepared: Prepared, bindings: Sequence[Binding]) -> Decision:
         """Give each event its fate, with what will be kept of it, and the reply that may leave once it is kept.

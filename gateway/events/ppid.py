@@ -16,11 +16,12 @@ from gateway.events import replies
 from gateway.events.forms import parse_query
 from gateway.events.model import Reply
 from gateway.events.outcome import FATES, Reason, Rejection
+from gateway.events.preflights import Preflights
 
 if TYPE_CHECKING:
     from gateway.events.cookies import UidCookie
     from gateway.events.model import Request
-    from gateway.events.screening import Properties, Property
+    from gateway.events.screening import Properties
 
 PATH = "/ppid"
 METHODS = "GET, HEAD, OPTIONS"
@@ -49,6 +50,7 @@ class PpidDesk:
     def __init__(self, properties: Properties, cookie: UidCookie) -> None:
         self._properties = properties
         self._cookie = cookie
+        self._preflights = Preflights(properties)
 
     def answer(self, request: Request, now_ms: int) -> Reply:
         """Answer a GET, HEAD or OPTIONS of `/ppid`; `now_ms` is Unix time in milliseconds. It is no event: nothing is counted.
@@ -61,7 +63,7 @@ class PpidDesk:
         portal_id, prop_id = query.get("portal_id", ""), query.get("prop_id", "")
         owner = self._properties.find(portal_id, prop_id)
         if head.method == "OPTIONS":
-            return self._preflight(owner, head.origin)
+            return self._preflights.answer(request, METHODS)
         # As for events: the reason of a refusal holds nothing that others may not read, and the page's author should see it.
         allowed = (
             bool(head.origin)
@@ -81,19 +83,6 @@ class PpidDesk:
         if query.get("format") == "text":
             return Reply(200, (*_TEXT, *cross), (value or "").encode())
         return Reply(200, (*_JSON, *cross), orjson.dumps({"ppid": value}))
-
-    def _preflight(self, owner: Property | None, origin: str) -> Reply:
-        """A preflight that does not name its property is allowed for the origins of all, as for events."""
-        headers: replies.Headers = (("Vary", "Origin"), ("Allow", METHODS), *_ALWAYS)
-        allowed = owner.allows_origin(origin) if owner else self._properties.any_allows_origin(origin)
-        if origin and origin.isascii() and allowed:
-            headers += (
-                ("Access-Control-Allow-Origin", origin),
-                ("Access-Control-Allow-Credentials", "true"),
-                ("Access-Control-Allow-Methods", METHODS),
-                ("Access-Control-Max-Age", "7200"),
-            )
-        return Reply(204, headers)
 
 
 def _problem(portal_id: str, prop_id: str) -> Rejection:

@@ -48,8 +48,11 @@ class Buckets:
         if now_ms >= self._turn_ms or len(self._young) >= self._most_keys:
             self._turn(now_ms)
         full_at = self._young.get(key) or self._old.get(key, 0.0)
-        # A clock that was set back, or a debt without end, must keep nobody out for longer than filling takes twice.
-        full_at = float(now_ms) if full_at < now_ms else min(full_at, now_ms + 2 * self._burst_ms)
+        if full_at < now_ms:
+            full_at = float(now_ms)
+        elif full_at > now_ms + 2 * self._burst_ms:
+            # A clock that was set back, or a debt without end, keeps nobody out for longer than filling takes.
+            full_at = self._young[key] = now_ms + 2 * self._burst_ms
         wait = full_at + step - self._burst_ms - now_ms
         if wait > 0:
             return wait / 1000

@@ -55,18 +55,14 @@ def cross_origin(origin: str, *, allowed: bool) -> Headers:
     )
 
 
-def preflight(*, allowed: bool, origin: str) -> Reply:
-    """Answer an `OPTIONS`: which methods and headers a page of this origin may use."""
-    headers: Headers = (("Vary", "Origin"), ("Allow", "GET, HEAD, POST, OPTIONS"), *_ALWAYS)
-    if allowed:
-        headers += (
-            ("Access-Control-Allow-Origin", origin),
-            ("Access-Control-Allow-Credentials", "true"),
-            ("Access-Control-Allow-Methods", "GET, POST, OPTIONS"),
-            ("Access-Control-Allow-Headers", "Content-Type"),
-            ("Access-Control-Max-Age", "7200"),
-        )
-    return Reply(204, headers)
+def glance(envelope: Envelope, headers: Headers) -> Reply:
+    """Answer a `HEAD` as the `GET` of an event would be answered, as far as that is known without one."""
+    kind = envelope.response_type
+    if kind == "redirect":
+        return Reply(302, (("Location", envelope.redirect_url), *_ALWAYS, *headers))
+    if kind == "pixel":
+        return Reply(200, (*_GIF, *headers), PIXEL)
+    return Reply(200, (*(_JSON if kind == "json" else _SCRIPT), *headers))
 
 
 def success(envelope: Envelope, body: dict[str, Any], headers: Headers) -> Reply:

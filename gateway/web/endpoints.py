@@ -54,8 +54,7 @@ class Collect:
         if method == "OPTIONS":
             answer(self._ingest.preflight(request))
         elif method == "HEAD":
-            # It is asked by link previews and monitors: it must neither count an event nor look broken.
-            answer(Reply(204))
+            answer(self._ingest.glance(request))
         else:
             self._ingest.submit(request, answer)
 

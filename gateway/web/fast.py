@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 from gateway.web.gated import GatedConnection, Glance, Phase
 from gateway.web.plain_heads import MAX_HEAD_BYTES, PlainHead, may_become_plain, read_head, to_request
 from gateway.web.refusals import refusal
+from gateway.web.security import secured
 
 if TYPE_CHECKING:
     from gateway.events.model import Reply
@@ -237,6 +238,7 @@ def encode_reply(reply: Reply, always: Headers = (), *, is_last: bool = False) -
 @lru_cache(256)
 def _head_of(status: int, headers: tuple[tuple[str, str], ...]) -> bytes:
     """Give the status line and the fields of an answer: but for cookies, they repeat."""
+    headers = secured(headers)
     fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
     if fields.count("\n") != len(headers) or fields.count("\r") != len(headers):
         # A line break in a value would let a client write headers of its own. None can get here; none would get out.

@@ -261,6 +261,10 @@ class Ingest:
         """Answer who the visitor is to Google Ad Manager; it is no event."""
         return self._pipeline.ppid(request, time.time_ns() // 1_000_000)
 
+    def glance(self, request: Request) -> Reply:
+        """Answer a HEAD; it is no event."""
+        return self._pipeline.glance(request)
+
     def preflight(self, request: Request) -> Reply:
         """Answer a cross-origin preflight; it is no event."""
         return self._pipeline.preflight(request)

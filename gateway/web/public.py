@@ -15,12 +15,14 @@ from aiohttp import ClientError, HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
 from gateway.events.model import Head, Reply, Request
+from gateway.events.preflights import EVENT_METHODS
 from gateway.settings_web import Limits
 from gateway.web.fast import FastConnection
 from gateway.web.gated import CutOff
 from gateway.web.heads import MALFORMED, Bounds
 from gateway.web.plain_heads import MAX_HEAD_BYTES
 from gateway.web.refusals import refusal
+from gateway.web.security import secured
 from gateway.web.watch import Watch
 
 if TYPE_CHECKING:
@@ -38,7 +40,10 @@ if TYPE_CHECKING:
     from gateway.web.watch import Door
 
 _SERVER = "tracking-gateway"
+# So long what is left of a body is read and thrown away behind an answer, so that its client hears it.
+_LINGERING_SECONDS = 2.0
 _SLASHES = re.compile("//+")
+_OPTIONS_OF_ALL = Reply(204, (("Allow", EVENT_METHODS),))
 # Never reached: the watch closes idle connections.
 _KEEPALIVE_SECONDS = 7 * 86_400.0
 
@@ -46,8 +51,8 @@ _KEEPALIVE_SECONDS = 7 * 86_400.0
 class PublicServer(web.Server):
     """Serves `endpoints`, by path, on the public port; without `is_fast` everything goes through aiohttp.
 
-    `client_of` gives what an address is counted as, `""` for one that is not bounded; `most` is how many connections this process can hold.
-    `always` are headers of every answer.
+    `client_of` gives what an address is counted as, `""` for one that is not bounded; `most` is how many connections this process can hold;
+    `always` are header fields of every answer, beside those of `gateway.web.security`.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class PublicServer(web.Server):
             max_line_size=3 * limits.target_bytes,
             max_field_size=limits.head_bytes,
             max_headers=limits.head_fields,
+            lingering_time=_LINGERING_SECONDS,
             # Bodies are unpacked where they are read (`gateway.events.coding`), within bounds of our own, for any transport.
             auto_decompress=False,
         )
@@ -114,32 +120,31 @@ class PublicServer(web.Server):
         return web.BaseRequest(message, payload, protocol, writer, task, self._loop, client_max_size=limit)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        path, _, query = request.raw_path.partition("?")
-        method = request.method
-        endpoint = self._found(path)
         try:
-            if endpoint is None:
-                reply = refusal(404)
-            elif method not in endpoint.methods:
-                reply = refusal(405, ", ".join(endpoint.methods))
-            else:
-                head = _head(request, method, path, query, self.address_header)
-                reply = await self._answered(request, endpoint, head)
+            reply = await self._reply(request)
         except CutOff as cut:
             reply = refusal(cut.refused.status)
             is_last = True
         else:
-            # What was not read of a body is read and thrown away, or the connection ends.
+            # What was not read of a body is read and thrown away, and the connection ends.
             is_last = not request.content.is_eof()
-        response = _response(reply, self.always)
+        response = _response(reply, self.always, is_head=request.method == hdrs.METH_HEAD)
         if is_last:
             response.force_close()
         return response
 
-    def _found(self, path: str) -> Endpoint | None:
-        """Find what stands at a path; a slash too many, or letters that are percent-encoded, are a slip of who configured a client."""
-        found = self._endpoints.get(path)
-        return found or self._endpoints.get("/" + _SLASHES.sub("/", unquote(path)).strip("/"))
+    async def _reply(self, request: web.BaseRequest) -> Reply:
+        path, _, query = request.raw_path.partition("?")
+        method = request.method
+        if path not in self._endpoints:
+            path = _mended(path)
+        endpoint = self._endpoints.get(path)
+        if endpoint is None:
+            return _OPTIONS_OF_ALL if path == "*" else refusal(404)
+        if method in endpoint.methods:
+            return await self._answered(request, endpoint, _head(request, method, path, query, self.address_header))
+        allow = ", ".join(dict.fromkeys((*endpoint.methods, "OPTIONS")))
+        return Reply(204, (("Allow", allow),)) if method == "OPTIONS" else refusal(405, allow)
 
     async def _answered(self, request: web.BaseRequest, endpoint: Endpoint, head: Head) -> Reply:
         body = b""
@@ -161,6 +166,11 @@ class PublicServer(web.Server):
             Request(head, body), lambda reply: None if answered.done() else answered.set_result(reply)
         )
         return await answered
+
+
+def _mended(path: str) -> str:
+    """Give a path as it was meant: a slash too many, or letters that are percent-encoded, are a slip of who configured a client."""
+    return path if path == "*" else "/" + _SLASHES.sub("/", unquote(path)).strip("/")
 
 
 def _ask_for_body(request: web.BaseRequest) -> None:
@@ -217,6 +227,9 @@ def _head(request: web.BaseRequest, method: str, path: str, query: str, address_
         content_type=_text(get("Content-Type", "")),
         content_encoding=_text(",".join(request.headers.getall("Content-Encoding", ()))),
         authorization=_text(get("Authorization", "")),
+        # Of preflights, which are never plain (`gateway.web.plain_heads`).
+        asked_headers=_text(get("Access-Control-Request-Headers", "")),
+        asks_private_network=_text(get("Access-Control-Request-Private-Network", "")),
         # A proxy may add a line of its own instead of extending the visitor's: together they are one list.
         fetch_site=get("Sec-Fetch-Site", ""),
         fetch_mode=get("Sec-Fetch-Mode", ""),
@@ -231,7 +244,10 @@ def _text(value: str) -> str:
     return value if value.isascii() else value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _response(reply: Reply, always: Headers) -> web.Response:
-    headers: CIMultiDict[str] = CIMultiDict(reply.headers + always)
+def _response(reply: Reply, always: Headers, *, is_head: bool = False) -> web.StreamResponse:
+    headers: CIMultiDict[str] = CIMultiDict((*secured(reply.headers), *always))
     headers["Server"] = _SERVER
+    if is_head and reply.status == 200 and not reply.body:
+        # How long the body of a GET would be is not known: no length is said.
+        return web.StreamResponse(status=reply.status, headers=headers)
     return web.Response(body=reply.body, status=reply.status, headers=headers)

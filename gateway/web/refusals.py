@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from gateway.events.model import Reply
+from gateway.events.preflights import EVENT_METHODS
 
 _WORDS = {
     400: "bad request",
@@ -14,10 +15,9 @@ _WORDS = {
     417: "expectation failed",
     431: "header fields too large",
 }
-_ALL_METHODS = "GET, HEAD, POST, OPTIONS"
 
 
-def refusal(status: int, allow: str = _ALL_METHODS) -> Reply:
+def refusal(status: int, allow: str = EVENT_METHODS) -> Reply:
     """Give the answer of this status; `allow` goes with a 405."""
     headers: tuple[tuple[str, str], ...] = (
         ("Content-Type", "application/json"),

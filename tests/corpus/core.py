@@ -36,6 +36,8 @@ _HEADERS = {
     "fetch_site": "sec-fetch-site",
     "fetch_mode": "sec-fetch-mode",
     "fetch_dest": "sec-fetch-dest",
+    "asked_headers": "access-control-request-headers",
+    "asks_private_network": "access-control-request-private-network",
 }
 
 

@@ -23,7 +23,10 @@ _UID = re.compile(r"(?<![0-9A-Za-z-])[0-9]{12,19}(?![0-9A-Za-z-])")
 _NOW = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _TWIN = re.compile(r"\b1\.t1\.[A-Za-z0-9_-]{12}\.([0-9A-Za-z-]+)\.[0-9]+\.[A-Za-z0-9_-]{22}")
 # What a transport adds, or what is another one each time.
-_TRANSPORTS = frozenset({"date", "server", "content-length", "connection", "keep-alive", "etag"})
+_TRANSPORTS = frozenset({
+    "date", "server", "content-length", "connection", "keep-alive", "etag",
+    "content-security-policy", "cross-origin-resource-policy", "referrer-policy", "x-frame-options",
+})  # fmt: skip
 _LONGEST_BODY = 4_000
 
 
