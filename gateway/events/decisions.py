@@ -69,6 +69,12 @@ class Scope(msgspec.Struct, frozen=True):
     behind_id: str
     asked_before_id: str = ""
 
+    def without(self, rejection: Rejection) -> Scope:
+        """Give it as it is for a request of which no event was read; who sends too often hears that, whatever else may be wrong."""
+        if rejection.reason is not Reason.RATE_LIMITED:
+            return self
+        return msgspec.structs.replace(self, problem=rejection)
+
 
 class Prepared(msgspec.Struct, frozen=True):
     """A request up to the claims. `events` has a `Pending` or a `Rejection` for each event that came in.

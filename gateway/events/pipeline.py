@@ -9,7 +9,6 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import msgspec
 import orjson
 
 from gateway.events import bodies, conflicts, replies, wire
@@ -119,10 +118,7 @@ class Pipeline:
     def unread(self, request: Request, stamp: Stamp, rejection: Rejection) -> tuple[Prepared, Decision]:
         """Decide a request whose body could not be read (too large, broken compression): one event, rejected."""
         query, request_id = split_request_id(request.head.query)
-        scope = self._scope_of_query(query)
-        if rejection.reason is Reason.RATE_LIMITED:
-            # Whatever else may be wrong with it.
-            scope = msgspec.structs.replace(scope, problem=rejection)
+        scope = self._scope_of_query(query).without(rejection)
         decoded = wire.Decoded(scope.envelope, request_id, [rejection])
         prepared = self._prepared(request, stamp, scope, decoded, may_hold=True)
         return prepared, self.decide(prepared, [])
@@ -130,11 +126,8 @@ class Pipeline:
     def glance(self, request: Request) -> Reply:
         """Answer a `HEAD` as its `GET` would be answered; it is no event. Link previews and monitors ask so."""
         scope = self._scope_of_query(split_request_id(request.head.query)[0])
-        envelope = scope.envelope
-        _, headers = self._about_origin(envelope.portal_id, envelope.prop_id, request.head.origin)
-        if scope.problem is not None:
-            return replies.failure(envelope, "GET", scope.problem, headers, redirect_allowed=False)
-        return replies.glance(envelope, headers)
+        about_origin = self._about_origin(scope.envelope.portal_id, scope.envelope.prop_id, request.head.origin)
+        return replies.glance(scope.envelope, scope.problem, about_origin[1])
 
     def decide(self, prepared: Prepared, bindings: Sequence[Binding]) -> Decision:
         """Give each event its fate, with what will be kept of it, and the reply that may leave once it is kept.

@@ -55,8 +55,10 @@ def cross_origin(origin: str, *, allowed: bool) -> Headers:
     )
 
 
-def glance(envelope: Envelope, headers: Headers) -> Reply:
-    """Answer a `HEAD` as the `GET` of an event would be answered, as far as that is known without one."""
+def glance(envelope: Envelope, problem: Rejection | None, headers: Headers) -> Reply:
+    """Answer a `HEAD` as the `GET` of an event would be answered, as far as that is known without one; `problem` is every event's."""
+    if problem is not None:
+        return failure(envelope, "GET", problem, headers, redirect_allowed=False)
     kind = envelope.response_type
     if kind == "redirect":
         return Reply(302, (("Location", envelope.redirect_url), *_ALWAYS, *headers))

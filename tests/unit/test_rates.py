@@ -103,7 +103,7 @@ def limiter(**limits):
         limits={"address_events_per_second": 1, "address_burst": 2, **limits},
         server={"trusted_proxies": ["10.0.0.0/8"]},
     )
-    return Limiter(settings, Pipeline(settings)._enricher.client_ip)
+    return Limiter(settings, Pipeline(settings).client_address)
 
 
 def test_the_visitor_behind_a_trusted_proxy_is_bounded_not_the_proxy():
