@@ -126,7 +126,9 @@ class Pipeline:
     def glance(self, request: Request) -> Reply:
         """Answer a `HEAD` as its `GET` would be answered; it is no event. Link previews and monitors ask so."""
         scope = self._scope_of_query(split_request_id(request.head.query)[0])
-        about_origin = self._about_origin(scope.envelope.portal_id, scope.envelope.prop_id, request.head.origin)
+        about_origin = self._about_origin(
+            scope.envelope.portal_id, scope.envelope.prop_id, request.head.origin
+        )
         return replies.glance(scope.envelope, scope.problem, about_origin[1])
 
     def decide(self, prepared: Prepared, bindings: Sequence[Binding]) -> Decision:

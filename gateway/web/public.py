@@ -142,7 +142,9 @@ class PublicServer(web.Server):
         if endpoint is None:
             return _OPTIONS_OF_ALL if path == "*" else refusal(404)
         if method in endpoint.methods:
-            return await self._answered(request, endpoint, _head(request, method, path, query, self.address_header))
+            return await self._answered(
+                request, endpoint, _head(request, method, path, query, self.address_header)
+            )
         allow = ", ".join(dict.fromkeys((*endpoint.methods, "OPTIONS")))
         return Reply(204, (("Allow", allow),)) if method == "OPTIONS" else refusal(405, allow)
 

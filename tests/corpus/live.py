@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 _FIRST_PORTAL = 71_001
 _MARKERS_PORTAL = "71000"
 _ANSWER_SECONDS = 30.0
+# What every answer has, whatever it says.
+SECURITY = frozenset({"x-content-type-options", "referrer-policy", "cross-origin-resource-policy"})
 _FAULT = re.compile(r'"event":"(library|not_kept|fault)"|"level":"error"|Traceback')
 
 
@@ -146,6 +148,7 @@ async def _answer(reader: asyncio.StreamReader, method: str) -> SeenAnswer | Non
         return await _answer(reader, method)
     headers = [(name, value.strip()) for name, _, value in (line.partition(":") for line in lines)]
     lower = {name.lower(): value for name, value in headers}
+    assert SECURITY <= lower.keys(), f"an answer without {SECURITY - lower.keys()}: {head!r}"
     body = b""
     if method != "HEAD" and status not in {204, 304}:
         assert "content-length" in lower, f"an answer of unknown length: {head!r}"

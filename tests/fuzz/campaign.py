@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 import orjson
 
-from tests.corpus.live import faults, make_gateway
+from tests.corpus.live import SECURITY, faults, make_gateway
 from tests.fuzz.client import Answer, Line, connected
 from tests.fuzz.mutations import Mutator, Shot
 from tests.processes import until
@@ -220,6 +220,9 @@ class Campaign:
         report.statuses[answer.status] += 1
         if answer.status >= 500:
             self._problem(f"an answer of {answer.status}", sent, answer.head + answer.body)
+        for name in SECURITY:
+            if f"\r\n{name}: ".encode() not in answer.head:
+                self._problem(f"an answer without {name}", sent, answer.head)
         if _CANARY.search(answer.body) or _CANARY.search(_LOCATION.sub(b"", answer.head)):
             self._problem("an answer with a raw identity", sent, answer.head + answer.body)
 
