@@ -114,7 +114,8 @@ class Crowd:
                     await loop.create_connection(lambda: Slow(self), "127.0.0.1", self._port)
                     self.opened += 1
             for place, each in enumerate(list(self.connected)):
-                each.transport.write(b"x")
+                if not each.transport.is_closing():
+                    each.transport.write(b"x")
                 if place % 50 == 49:
                     # Spread over the second, as clients of their own would be.
                     await asyncio.sleep(_DRIBBLE_SECONDS * 0.8 * 50 / self._number)
@@ -190,8 +191,11 @@ async def _measure(gateway: Gateway, options: argparse.Namespace, core: int) -> 
             await asyncio.wait_for(process.stdout.readline(), 60)
             await asyncio.sleep(_SETTLE_SECONDS)
             rounds.append(await _round(gateway.port, hits, options.rate, options.seconds, sockets))
+            if process.returncode is not None:
+                raise CannotMeasure("the slow clients ended before the round did")
         finally:
-            process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
             await process.wait()
             await asyncio.sleep(_SETTLE_SECONDS)
     return rounds
