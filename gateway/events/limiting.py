@@ -39,9 +39,15 @@ class Limiter:
         client = self.client_of(self._client_ip(head.peer, head.forwarded_for))
         return _OF_ADDRESS if client and self._rates.of_address.take(client, now_ms) else None
 
-    def of_uid(self, uid: str, now_ms: int) -> Rejection | None:
-        """Take an event out of its UID's bucket; gives why it is refused, or `None`. A fresh one (`""`) never is."""
-        return _OF_UID if uid and self._rates.of_uid.take(uid, now_ms) else None
+    def of_uid(self, own: str | Rejection, visitors: str, now_ms: int) -> str | Rejection:
+        """Take an event out of the bucket of its own UID, else of the visitor's; gives back `own`, or why the event is refused.
+
+        One that has neither gets a fresh UID, which nobody has sent too often.
+        """
+        if isinstance(own, Rejection):
+            return own
+        uid = own or visitors
+        return _OF_UID if uid and self._rates.of_uid.take(uid, now_ms) else own
 
     def more(self, prepared: Prepared) -> None:
         """Take the other events of a request that brought several: the first was taken by `of_request`."""

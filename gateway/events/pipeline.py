@@ -210,13 +210,9 @@ class Pipeline:
             if isinstance(fields, Rejection):
                 events.append(fields)
                 continue
-            uid = self._uids.own(fields)
+            uid = self.limiter.of_uid(self._uids.own(fields), visitor.uid, stamp.now_ms)
             if isinstance(uid, Rejection):
                 events.append(uid)
-                continue
-            limited = self.limiter.of_uid(uid or visitor.uid, stamp.now_ms)
-            if limited is not None:
-                events.append(limited)
                 continue
             event_id = stamp.event_id(index)
             request_id = decoded.request_id_of(index, event_id)
