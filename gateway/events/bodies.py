@@ -107,10 +107,10 @@ def read(head: Head, body: bytes, shapes: Shapes, max_bytes: int) -> bytes | Lin
     if media.kind == "parts" and body.lstrip()[:1] not in {b"{", b"["}:
         return _parts(body, media, shapes)
     text = _in_utf8(body, media.charset, "(body)")
-    return text if isinstance(text, Rejection) else _sorted_out(text, media)
+    return text if isinstance(text, Rejection) else _sorted_out(text, media, shapes.max_keys)
 
 
-def _sorted_out(text: bytes, media: Media) -> bytes | Lines | Form:
+def _sorted_out(text: bytes, media: Media, most: int) -> bytes | Lines | Form:
     if media.kind == "lines":
         return Lines([line for each in text.split(b"\n") if (line := each.strip())])
     if text.lstrip()[:1] in {b"{", b"["} or media.kind == "json":
@@ -119,11 +119,11 @@ def _sorted_out(text: bytes, media: Media) -> bytes | Lines | Form:
         return text
     if text[:3].lower() in {b"%7b", b"%5b"}:
         return unquote_to_bytes(text.replace(b"+", b" "))
-    return _form(parse_query(text.strip().decode("utf-8", "replace")))
+    return _form(parse_query(text.strip().decode("utf-8", "replace")), most)
 
 
-def _form(fields: dict[str, str]) -> Form:
-    fields = joined(fields)
+def _form(fields: dict[str, str], most: int) -> Form:
+    fields = joined(fields, most)
     if "ec" not in fields:
         for name in _WHOLE:
             text = fields.get(name, "").lstrip()
@@ -205,7 +205,7 @@ def _parts(body: bytes, media: Media, shapes: Shapes) -> Form | Rejection:
             Reason.BAD_BODY, "(body)", "is not whole, or no multipart/form-data as its Content-Type says"
         )
     fields.pop("", None)
-    return _form(fields)
+    return _form(fields, shapes.max_keys)
 
 
 def _part_text(part: multipart.MultipartSegment, name: str, content: bytes) -> str | Rejection:

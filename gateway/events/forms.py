@@ -81,12 +81,12 @@ def split_request_id(query: str) -> tuple[str, str]:
     return rest, decoded(value) if "%" in value or "+" in value else value
 
 
-def joined(fields: Mapping[str, str]) -> dict[str, str]:
+def joined(fields: Mapping[str, str], most: int) -> dict[str, str]:
     """Give the parameters with each object that came in parts (`extra[order_id]=1`) as one, in JSON; numbered parts are a list.
 
-    Where the object came whole as well, the whole one counts.
+    Where the object came whole as well, the whole one counts. More than `most` parameters are left as they are, to be refused.
     """
-    if not any("[" in name for name in fields):
+    if len(fields) > most or not any("[" in name for name in fields):
         return dict(fields)
     whole: dict[str, str] = {}
     trees: dict[str, dict[str, Any]] = {}

@@ -16,26 +16,25 @@ from __future__ import annotations
 import re
 
 _MARK = b"\xef\xbb\xbf"
-# Every escape is looked at, so that the second half of `\\ud800` is not taken for one.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
-)
-_TEXT_OR_NUMBER = re.compile(
-    rb'"(?:[^"\\]|\\.)*+"|(?P<number>-?[0-9]++)(?P<fraction>[.eE][0-9.eE+-]*+)?', re.DOTALL
+# Where an escape begins, behind a whole number of escaped backslashes; what begins within them is looked at once and left.
+_SURROGATE = re.compile(
+    rb"(?<!\\)((?:\\\\)*+)\\u[dD](?:[89abAB][0-9a-fA-F]{2}(\\u[dD][c-fC-F][0-9a-fA-F]{2})?|[c-fC-F][0-9a-fA-F]{2})"
 )
 _DIGITS = bytes(0x30 if 0x30 <= code <= 0x39 else 0x20 for code in range(256))
 # 2**64 has twenty digits. (A negative number between -2**63 and -10**19 has fewer, and is rounded.)
 _LONG = 20
 _LONG_RUN = b"0" * _LONG
+# Texts, numbers with a fraction and short ones are passed over together: each on its own would cost a call.
+_LONG_NUMBER = re.compile(
+    rb"""(?:"(?:[^"\\]|\\.)*+"|[^"0-9-]++|[0-9]++[.eE][0-9.eE+-]*+|[0-9]{1,19}+(?![0-9])|-(?![0-9]))++|(?P<number>-?[0-9]++)""",
+    re.DOTALL,
+)
 
 
 def mended(text: bytes) -> bytes:
     """Give a text that a strict parser refused as it may take it."""
     found = text.removeprefix(_MARK)
-    if b"\\u" in found:
-        return _ESCAPE.sub(lambda escape: b"\\ufffd" if escape["half"] else escape[0], found)
-    return found
+    return _SURROGATE.sub(_whole, found) if b"\\u" in found else found
 
 
 def has_long_numbers(text: bytes) -> bool:
@@ -45,12 +44,16 @@ def has_long_numbers(text: bytes) -> bool:
 
 def with_long_numbers_as_text(text: bytes) -> bytes:
     """Give the JSON with each whole number beyond 64 bits in quotes."""
-    return _TEXT_OR_NUMBER.sub(_quoted, text)
+    return _LONG_NUMBER.sub(_quoted, text)
+
+
+def _whole(found: re.Match[bytes]) -> bytes:
+    return found[0] if found[2] else found[1] + b"\\ufffd"
 
 
 def _quoted(found: re.Match[bytes]) -> bytes:
-    number, fraction = found["number"], found["fraction"]
-    if number is None or fraction is not None or len(number) < _LONG:
+    number = found["number"]
+    if number is None or len(number) < _LONG:
         return found[0]
     # Thousands of digits would take the square of their number to be read.
     is_long = len(number) > _LONG or int(number) >= 2**64

@@ -77,7 +77,7 @@ class Pipeline:
         self.preflight = Preflights(self._properties).answer
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = lru_cache(_SCOPES)(
-            lambda query: self._scope(wire.read_envelope(joined(parse_query(query))))
+            lambda query: self._scope(wire.read_envelope(joined(parse_query(query), self._shapes.max_keys)))
         )
         # By property and origin: what one property allows, another may not.
         self._about_origin = lru_cache(_SCOPES)(self._read_origin)
@@ -107,7 +107,7 @@ class Pipeline:
 
     def _of_form(self, request: Request, stamp: Stamp, form: bodies.Form) -> Prepared:
         """Prepare what came as parameters: a GET, or a form, which may hold the event as JSON in one of its fields."""
-        parameters = joined({**parse_query(request.head.query), **form.fields})
+        parameters = joined({**parse_query(request.head.query), **form.fields}, self._shapes.max_keys)
         if form.text:
             envelope, request_id = wire.read_envelope(parameters), parameters.get("request_id", "")
             decoded = wire.decode_body(envelope, request_id, form.text, self._shapes)

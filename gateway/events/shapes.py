@@ -49,11 +49,12 @@ class Shapes:
         What clients write that is no JSON, or that a parser would round, is mended first (`gateway.events.json_text`). A body may be an
         array, of which each element is bounded as one by itself is, and all of them by `batch_problem`.
         """
+        exact = with_long_numbers_as_text(text) if has_long_numbers(text) else text
         try:
-            value = orjson.loads(with_long_numbers_as_text(text) if has_long_numbers(text) else text)
+            value = orjson.loads(exact)
         except orjson.JSONDecodeError:
             try:
-                value = orjson.loads(mended(with_long_numbers_as_text(text)))
+                value = orjson.loads(mended(exact))
             except orjson.JSONDecodeError:
                 return Rejection(Reason.BAD_JSON, name or "(body)", _what_is_wrong(text))
         # Upper bounds that cost next to nothing; only what exceeds one is walked. An element takes at least two bytes.

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from urllib.parse import quote
 
 import orjson
 import pytest
 
 from gateway.events.forms import decoded, parse_query
+from gateway.events.shapes import Shapes
 from tests.builders import QUERY, decide, event, forwarded, get, post
 
 
@@ -82,3 +84,35 @@ def test_a_link_that_was_escaped_twice_is_read():
     """Tools that send messages escape what has been escaped already."""
     extra = quote(quote('{"campaign":"tết"}'))
     assert "tết" == forwarded(decide(get(f"{QUERY}&ec=a&ea=b&extra={extra}"))[1])["extra"]["campaign"]
+
+
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b"\\\\",
+        b"\\ud800",
+        b'\\"',
+        b'"',
+        b"1",
+        b"-1",
+        b'"1',
+        b"1e",
+        b"1" * 25 + b",",
+        b"\\",
+        b"\\u",
+        b"\\ud800\\\\",
+    ],
+)
+def test_ten_times_the_nonsense_costs_no_more_than_ten_times_the_work_to_read(piece):
+    """What grows with the square of its size would let one request stop a worker for a minute."""
+    shapes = Shapes(max_keys=2_000, max_depth=32, max_batch=100)
+
+    def seconds(count):
+        text = b'{"a":"' + piece * count + b'\\ud800","b":' + b"9" * 30 + b"}"
+        started = time.process_time()
+        shapes.parse(text, "")
+        return time.process_time() - started
+
+    large, small = min(seconds(100_000), seconds(100_000)), max(seconds(10_000), seconds(10_000))
+    # A square would be a hundred times; a slow moment of the machine is not ten.
+    assert large < 40 * max(0.001, small)
