@@ -66,15 +66,11 @@ class Lines(NamedTuple):
 
 
 class Media(NamedTuple):
-    """What a `Content-Type` says: what is read here, the charset in lower case, the boundary of parts.
-
-    `is_plain`: a body of this type that begins like JSON is taken as it stands.
-    """
+    """What a `Content-Type` says: what is read here, the charset in lower case, the boundary of parts."""
 
     kind: Kind
     charset: str = ""
     boundary: str = ""
-    is_plain: bool = False
 
 
 @lru_cache(256)
@@ -84,13 +80,18 @@ def media_of(content_type: str) -> Media:
     found = {key.lower(): quoted or bare for key, quoted, bare in _PARAMETER.findall(f";{parameters}")}
     kind = _KINDS.get(name.strip().lower(), "json")
     charset = found.get("charset", "").strip().lower()
-    is_plain = kind in {"json", "form", "text"} and _CHARSETS.get(charset) == "utf-8"
-    return Media(kind, charset, found.get("boundary", ""), is_plain)
+    return Media(kind, charset, found.get("boundary", ""))
 
 
 def is_plain(head: Head, body: bytes) -> bool:
     """Tell of nearly all bodies, in no time, that `read` would give them back as they are."""
-    return body[:1] == b"{" and not head.content_encoding and media_of(head.content_type).is_plain
+    return body.startswith(b"{") and not head.content_encoding and _is_as_it_stands(head.content_type)
+
+
+@lru_cache(256)
+def _is_as_it_stands(content_type: str) -> bool:
+    media = media_of(content_type)
+    return media.kind in {"json", "form", "text"} and _CHARSETS.get(media.charset) == "utf-8"
 
 
 def read(head: Head, body: bytes, shapes: Shapes, max_bytes: int) -> bytes | Lines | Form | Rejection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import parse_qsl, quote, quote_plus, urlencode
 
 import orjson
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from gateway.events import bodies
 from gateway.events.coding import expand
 from gateway.events.forms import decoded, joined, parse_query
+from gateway.events.json_text import has_long_numbers
 from gateway.events.model import Head
 from gateway.events.outcome import Outcome, Reason, Rejection
 from gateway.events.shapes import Shapes
@@ -213,3 +215,11 @@ def test_the_body_wins_in_any_clothes(kind, said):
     query = f"{QUERY}&{urlencode({name: each for name, each in said.items() if name != 'cid'})}"
     sent = forwarded(decide(post(body, query, content_type=content_type))[1])
     assert ("user", "body", 1) == (sent["ec"], sent["en"], sent["extra"]["a"])
+
+
+@settings(deadline=None)
+@given(st.lists(st.text("0123456789", max_size=24) | words, max_size=20), st.integers(0, 12))
+def test_long_numbers_are_found_wherever_they_stand(pieces, shift):
+    """A run of twenty digits and more, at any place."""
+    text = " " * shift + ",".join(pieces)
+    assert bool(re.search("[0-9]{20}", text)) == has_long_numbers(text.encode())
