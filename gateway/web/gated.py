@@ -75,6 +75,18 @@ class GatedConnection(RequestHandler):
             self._server.watch.leave(self)
             super().connection_lost(exc)
 
+    async def start(self) -> None:
+        """Take one request after the other, until the connection ends.
+
+        When it ends in the moment in which a request's turn comes, aiohttp calls what it has let go of (aio-libs/aiohttp#6978): the client
+        has hung up, nothing is wrong.
+        """
+        try:
+            await super().start()
+        except (TypeError, AttributeError):
+            if self._manager is not None:
+                raise
+
     def data_received(self, data: bytes) -> None:
         """Let aiohttp have what passes the gate."""
         if self._force_close or self._close:

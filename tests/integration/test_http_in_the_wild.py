@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+import socket
 
 import orjson
 import pytest
 
 from tests.builders import ORIGIN, QUERY, event
-from tests.public_port import EVENT, own, post, serving
+from tests.public_port import EVENT, GENEROUS_SECONDS, own, post, serving
 
 BOTH = pytest.mark.parametrize("is_fast", [True, False], ids=["fast", "aiohttp"])
 IDENTIFIED = orjson.dumps(event(dims={"customers": {"customer_id": "4a9cec035a99238b0fb92de8999f1815"}}))
@@ -291,3 +293,23 @@ async def test_a_hostile_header_changes_nothing(tmp_path, is_fast, hostile):
     assert told[0] == told[1]
     assert 200 == told[0][0]
     assert "127.0.0.1" == told[0][4]["client_ip"]
+
+
+async def test_a_client_that_hangs_up_in_the_moment_of_its_turn_is_no_fault(tmp_path):
+    """The connection is let go of before the request's task has woken up; the task ends without an exception."""
+    async with serving(tmp_path, is_fast=False) as port:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, connection = await asyncio.get_running_loop().connect_accepted_socket(
+                port.server, ours
+            )
+            task = connection._task_handler
+            while connection._waiter is None:
+                await asyncio.sleep(0)
+            connection.data_received(post())
+            connection.connection_lost(None)
+            transport.set_protocol(asyncio.Protocol())
+            transport.abort()
+            await asyncio.wait([task], timeout=GENEROUS_SECONDS)
+            assert task.exception() is None
+            assert {} == port.counted()
