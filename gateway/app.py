@@ -19,7 +19,7 @@ from gateway.assets.own import OwnScript
 from gateway.chores import calm_collector, keep_gauges, report_fault
 from gateway.cookie_key import with_cookie_key
 from gateway.deadline import ANSWERS, Deadline
-from gateway.descriptors import most_connections, shortage
+from gateway.descriptors import most_connections, most_handshakes, shortage
 from gateway.events.pipeline import Pipeline
 from gateway.far_desk import FarDesk, hear_from_afar
 from gateway.names import Names
@@ -262,7 +262,7 @@ def _start_tls(
     """Give what holds the certificate, where the settings name one, and let it go with its files until `stack` is left."""
     if not settings.tls.is_on:
         return None
-    tls = TlsKeeper(settings.tls, journal, metrics)
+    tls = TlsKeeper(settings.tls, journal, metrics, most_handshakes(settings))
     stack.push_async_callback(cancelled, asyncio.create_task(tls.keep()))
     return tls
 

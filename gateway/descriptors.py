@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # Files of the spool, the stores, the archive and the log, sockets of the feed and the admin port, and what libraries open.
 _OWN = 200
+_LEAST_HANDSHAKES = 64
 
 
 def raise_limit(settings: Settings) -> int:
@@ -35,6 +36,13 @@ def most_connections(settings: Settings) -> int:
     return max(1, min(settings.limits.connections, soft - (_needed(settings) - settings.limits.connections)))
 
 
+def most_handshakes(settings: Settings) -> int:
+    """Give how many handshakes of TLS may be under way beside the connections; 0 without TLS."""
+    if not settings.tls.is_on:
+        return 0
+    return max(_LEAST_HANDSHAKES, settings.limits.connections // 10)
+
+
 def shortage(settings: Settings) -> str:
     """Say what is too few, and the repair; nothing when there are enough."""
     most = most_connections(settings)
@@ -47,4 +55,5 @@ def shortage(settings: Settings) -> str:
 
 
 def _needed(settings: Settings) -> int:
-    return settings.limits.connections + settings.collector.connections + _OWN
+    clients = settings.limits.connections + most_handshakes(settings)
+    return clients + settings.collector.connections + _OWN

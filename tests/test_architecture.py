@@ -24,7 +24,7 @@ ROOMS = {
     "names": set(),
     "assets": {"events", "names", "telemetry"},
     "tls": {"telemetry"},
-    "web": {"assets", "names", "events", "ledger", "quarantine", "spool", "telemetry"},
+    "web": {"assets", "tls", "names", "events", "ledger", "quarantine", "spool", "telemetry"},
     "sandbox": {"events", "sdk"},
     "stores": {"ledger", "quarantine", "spool", "telemetry"},
     "deadline": set(),

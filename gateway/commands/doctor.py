@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
+from gateway.commands.paths import names_of_now
+from gateway.settings_paths import SCRIPT
 from gateway.terminal import explained, fail, print_json
 
 if TYPE_CHECKING:
@@ -48,7 +50,7 @@ def doctor(
         ),
     ] = "",
     http: Annotated[
-        bool, typer.Option("--http/--no-http", help="Ask the gateway for /insight.js over HTTPS, too.")
+        bool, typer.Option("--http/--no-http", help="Ask the gateway for its script over HTTPS, too.")
     ] = True,
     ca_file: Annotated[
         Path | None,
@@ -120,9 +122,10 @@ def _look(
 
     names = list(dict.fromkeys((page.host, gateway.host)))
     found = {each.name: each for each in look_up(names, resolver, timeout_seconds)}
-    answer = (
-        fetch_script(gateway, found[gateway.host].addresses, context, timeout_seconds) if context else None
-    )
+    # As the snippet has it; a gateway without settings at hand is asked for the usual one.
+    script = names_of_now(loaded).told(SCRIPT) if loaded is not None else SCRIPT
+    addresses = found[gateway.host].addresses
+    answer = fetch_script(gateway, addresses, context, timeout_seconds, script) if context else None
     return Seen(
         page,
         gateway,

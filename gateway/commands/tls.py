@@ -19,7 +19,7 @@ def seen_certificate(settings: Settings) -> tuple[dict[str, Any] | None, list[st
     if not settings.tls.is_on:
         return None, []
     try:
-        certificate = load_pair(settings.tls, lambda _: None).certificate
+        certificate = load_pair(settings.tls).certificate
     except TlsUnusable as error:
         # Not a wrong setting: whoever checks may not be the one who may read keys.
         return {"problem": str(error)}, [f"{error} ({error.hint}): `serve` would not start like this"]

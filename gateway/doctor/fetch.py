@@ -46,21 +46,25 @@ def trust(ca_file: str = "") -> ssl.SSLContext:
 
 
 def fetch_script(
-    tracking: Place, addresses: Sequence[Address], context: ssl.SSLContext, timeout_seconds: float
+    tracking: Place,
+    addresses: Sequence[Address],
+    context: ssl.SSLContext,
+    timeout_seconds: float,
+    script: str = "/insight.js",
 ) -> Answer:
-    """Ask each address (the first eight) for `/insight.js` below the tracking URL, and give the answer that says most.
+    """Ask each address (the first eight) for the script's path below the tracking URL, and give the answer that says most.
 
     What a visitor could stumble over comes first: a refused certificate at one address, then a bad answer, then a good one;
     addresses that take no connection count only where none does, as a browser tries the next. Plain HTTP is not asked at all.
     """
-    url = f"{tracking.url}/insight.js"
+    url = f"{tracking.url}{script}"
     if tracking.scheme != "https":
         return Answer(url, fault=Fault.TLS, detail="plain HTTP")
     if not addresses:
         return Answer(url, fault=Fault.NO_ADDRESS)
     with ThreadPoolExecutor(_MOST_ADDRESSES) as pool:
         answers = pool.map(
-            lambda address: _ask(tracking, str(address), context, timeout_seconds),
+            lambda address: _ask(tracking, str(address), context, timeout_seconds, script),
             addresses[:_MOST_ADDRESSES],
         )
         return min(answers, key=_rank)._replace(url=url)
@@ -72,13 +76,15 @@ def _rank(answer: Answer) -> int:
     return _TELLING.index(answer.fault) if answer.fault in _TELLING else 10 + _SILENT.index(answer.fault)
 
 
-def _ask(tracking: Place, address: str, context: ssl.SSLContext, timeout_seconds: float) -> Answer:
+def _ask(
+    tracking: Place, address: str, context: ssl.SSLContext, timeout_seconds: float, script: str
+) -> Answer:
     try:
         with (
             socket.create_connection((address, tracking.port), timeout_seconds) as plain,
             context.wrap_socket(plain, server_hostname=tracking.host) as channel,
         ):
-            return _request(tracking, address, channel)
+            return _request(tracking, address, channel, script)
     except ssl.SSLCertVerificationError as error:
         return Answer("", address, fault=Fault.CERTIFICATE, detail=error.verify_message)
     except TimeoutError:
@@ -93,12 +99,12 @@ def _ask(tracking: Place, address: str, context: ssl.SSLContext, timeout_seconds
         return Answer("", address, fault=Fault.UNREACHABLE if unreachable else Fault.REFUSED, detail=detail)
 
 
-def _request(tracking: Place, address: str, channel: ssl.SSLSocket) -> Answer:
+def _request(tracking: Place, address: str, channel: ssl.SSLSocket, script: str) -> Answer:
     connection = http.client.HTTPConnection(tracking.host)
     connection.sock = channel
     headers = {"Host": tracking.authority, "User-Agent": "tracking-gateway-doctor", "Connection": "close"}
     try:
-        connection.request("GET", f"{tracking.path}/insight.js", headers=headers)
+        connection.request("GET", f"{tracking.path}{script}", headers=headers)
         with connection.getresponse() as response:
             # A stranger's bytes, on their way to a terminal.
             kind = "".join(each for each in response.getheader("Content-Type", "") if each.isprintable())

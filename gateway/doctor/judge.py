@@ -178,7 +178,9 @@ def _script(answer: Answer) -> Finding:
         "script",
         "The page loads the gateway's script from there; without it nothing is tracked and no cookie set.",
     )
-    advice = "Pass /insight.js on to the gateway (tracking-gateway serve), and check that it runs: /readyz."
+    advice = (
+        "Pass the script's path on to the gateway (tracking-gateway serve), and check that it runs: /readyz."
+    )
     if answer.fault is Fault.NOT_HTTP:
         return Finding(check, "fail", f"{answer.url}: no HTTP answer ({answer.detail})", why, advice)
     if answer.fault is not None:

@@ -12,6 +12,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
+from gateway.tls.handshakes import Handshakes
 from gateway.tls.pair import TlsUnusable, files_of, load_pair
 
 if TYPE_CHECKING:
@@ -28,16 +29,13 @@ SOON_SECONDS = 14 * 86_400
 
 _LOOK_SECONDS = 1.0
 _SAY_SECONDS = 86_400
-_PLAIN = {"HTTP_REQUEST": "plain_http", "HTTPS_PROXY_REQUEST": "plain_http"}
-_TOO_OLD = frozenset(
-    {"UNSUPPORTED_PROTOCOL", "NO_SHARED_CIPHER", "VERSION_TOO_LOW", "NO_PROTOCOLS_AVAILABLE"}
-)
 
 
 class Front(ssl.SSLContext):
     """What the listening socket is given: it wraps each connection by the pair of the moment."""
 
     pair: Pair
+    handshakes: Handshakes
 
     def wrap_bio(
         self,
@@ -47,15 +45,23 @@ class Front(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """Begin the TLS of a new connection."""
-        return self.pair.context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        """Begin the TLS of a new connection. Raises `ssl.SSLError` when too many are at their beginning."""
+        context = self.pair.context
+        return self.handshakes.begin(
+            lambda: context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
+        )
 
 
 class Keeper:
-    """The pair of `[tls]`, now and later. Raises `TlsUnusable` when there is none to begin with."""
+    """The pair of `[tls]`, now and later; `most` handshakes at once. Raises `TlsUnusable` when there is none to begin with."""
 
     def __init__(
-        self, tls: Tls, journal: Journal, metrics: Metrics, clock: Callable[[], float] = time.time
+        self,
+        tls: Tls,
+        journal: Journal,
+        metrics: Metrics,
+        most: int,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._tls = tls
         self._journal = journal
@@ -64,10 +70,11 @@ class Keeper:
         self._warned = 0.0
         self._refused = ""
         self._wanted = asyncio.Event()
-        self._failures = {kind: metrics.tls_failure(kind) for kind in ("plain_http", "too_old", "other")}
+        self._handshakes = Handshakes(most, metrics.tls_failure)
         self._seen = self._looked()
         self.context = Front(ssl.PROTOCOL_TLS_SERVER)
-        self.context.pair = load_pair(tls, self._failed)
+        self.context.handshakes = self._handshakes
+        self.context.pair = load_pair(tls, self._handshakes)
         self._tell_expiry()
 
     def trouble(self) -> str:
@@ -98,7 +105,7 @@ class Keeper:
         if is_asked or looked != self._seen:
             self._seen = looked
             try:
-                pair = await asyncio.to_thread(load_pair, self._tls, self._failed)
+                pair = await asyncio.to_thread(load_pair, self._tls, self._handshakes)
                 self._check(pair)
             except TlsUnusable as error:
                 self._refused = f"{error}; the one from before stays in use"
@@ -132,9 +139,6 @@ class Keeper:
                 expires_days=int(left / 86_400),
                 hint="renew it: the new files are taken without a restart",
             )
-
-    def _failed(self, reason: str) -> None:
-        self._failures[_PLAIN.get(reason, "too_old" if reason in _TOO_OLD else "other")]()
 
     def _looked(self) -> list[object]:
         return [_state(path) for path in files_of(self._tls)]

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from gateway.tls.certificate import Certificate, read_certificate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from gateway.settings_tls import Tls
+    from gateway.tls.handshakes import Handshakes
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 # For 1.2: those with forward secrecy and authenticated encryption. 1.3 has no others.
@@ -39,21 +38,25 @@ class Pair(NamedTuple):
 
 
 class _Watched(ssl.SSLObject):
-    """The TLS of one connection, that tells why its handshake failed."""
+    """The TLS of one connection, that tells when its handshake is over, and why it failed."""
 
     def do_handshake(self) -> None:
+        told: Handshakes | None = self.context.handshakes  # type: ignore[attr-defined]
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as error:
-            self.context.on_failed(error.reason or "")  # type: ignore[attr-defined]
+            if told is not None:
+                told.over(self, error.reason or "")
             raise
+        if told is not None:
+            told.over(self)
 
 
 class _Context(ssl.SSLContext):
     sslobject_class = _Watched
-    on_failed: Callable[[str], None]
+    handshakes: Handshakes | None = None
 
 
 def files_of(tls: Tls) -> tuple[Path, ...]:
@@ -62,26 +65,26 @@ def files_of(tls: Tls) -> tuple[Path, ...]:
     return tuple(Path(name) for name in names if name)
 
 
-def load_pair(tls: Tls, on_failed: Callable[[str], None]) -> Pair:
-    """Read the pair; `on_failed` hears OpenSSL's reason for each handshake that fails. Raises `TlsUnusable`.
+def load_pair(tls: Tls, handshakes: Handshakes | None = None) -> Pair:
+    """Read the pair; `handshakes` hear of those that are made with it. Raises `TlsUnusable`.
 
     Files that are changed while they are read are read again: what is given is what stood in all of them at one time.
     """
     for _ in range(_TRIES):
         before = [_read(path) for path in files_of(tls)]
-        pair = _load(tls, before[0], on_failed)
+        pair = _load(tls, before[0], handshakes)
         if before == [_read(path) for path in files_of(tls)]:
             return pair
     raise TlsUnusable(tls.certificate_file, "it changes all the time")
 
 
-def _load(tls: Tls, pem: bytes, on_failed: Callable[[str], None]) -> Pair:
+def _load(tls: Tls, pem: bytes, handshakes: Handshakes | None) -> Pair:
     try:
         certificate = read_certificate(pem)
     except ValueError as error:
         raise TlsUnusable(tls.certificate_file, str(error)) from None
     context = _Context(ssl.PROTOCOL_TLS_SERVER)
-    context.on_failed = on_failed
+    context.handshakes = handshakes
     context.minimum_version = _VERSIONS[tls.minimum_version]
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(["http/1.1"])

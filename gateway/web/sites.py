@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from gateway.tls import handshakes
+
 if TYPE_CHECKING:
     import socket
     import ssl
@@ -14,8 +16,6 @@ if TYPE_CHECKING:
     from gateway.settings_web import Server
 
 _BACKLOG = 1_024
-# A client that is slower than this to say who it wants to speak to does not want to.
-_HANDSHAKE_SECONDS = 10.0
 # How long an end of TLS that the client does not answer may hold up stopping.
 _GOODBYE_SECONDS = 2.0
 
@@ -63,6 +63,6 @@ class _TlsSite(web.BaseSite):
             **self._where,
             ssl=self._ssl_context,
             backlog=self._backlog,
-            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            ssl_handshake_timeout=handshakes.SECONDS,
             ssl_shutdown_timeout=_GOODBYE_SECONDS,
         )

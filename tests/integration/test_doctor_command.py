@@ -138,6 +138,17 @@ def test_a_gateway_below_a_path_of_the_page_is_well(world):
     assert world.shop.seen == [(f"{PAGE}:{world.port}", "/t/insight.js")]
 
 
+def test_the_script_is_asked_for_by_the_name_that_the_snippet_has(world, config):
+    """`[paths]` says what that is."""
+    world.zone.add(PAGE, "127.0.0.1")
+    world.zone.add(TRACK, "127.0.0.1")
+    text = config.read_text()
+    config.write_text(f'[paths]\nprefix = "/x7"\nscript = ["/a.js"]\n{text}')
+    document = world.look("--json")
+    assert document.code == 0
+    assert world.shop.seen == [(f"{TRACK}:{world.port}", "/x7/a.js")]
+
+
 def test_a_script_that_is_a_page_ends_with_1(world):
     """A catch-all route that answers with HTML is found."""
     world.zone.add(PAGE, "127.0.0.1")

@@ -15,6 +15,7 @@ import pytest
 from aiohttp import web
 
 from gateway.settings_web import Server
+from gateway.tls import handshakes
 from gateway.web import sites
 from tests.builders import event
 from tests.command_line import run
@@ -265,7 +266,7 @@ async def test_check_tells_for_whom_the_certificate_is_and_until_when(files):
 
 async def test_a_client_that_never_shakes_hands_is_cut_off(files, monkeypatch):
     """A connection without TLS is no connection, and costs a bounded time."""
-    monkeypatch.setattr(sites, "_HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(handshakes, "SECONDS", 0.2)
 
     async def answer(_):
         return web.Response(text="here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from gateway.events.model import Head, Reply, Request
 from gateway.names import Names
 from gateway.settings_paths import EVENT, ICON, PPID, SCRIPT, STREAM_EVENT, Paths
 from gateway.telemetry.metrics import Metrics
+from gateway.web import directory as directories
 from gateway.web.directory import Directory
 
 DAY_MS = 86_400_000
@@ -181,6 +183,25 @@ def test_the_table_goes_with_the_time():
     assert {"/event", "rotated: current", "rotated: next", "rotated: previous"} == {
         re.search('name="([^"]*)"', line)[1] for line in series
     }
+
+
+async def test_a_running_gateway_goes_with_the_time_by_itself(monkeypatch):
+    """What names stand in is made before they hold; where nothing rotates there is nothing to wait for."""
+    monkeypatch.setattr(directories, "_LOOK_SECONDS", 0.0)
+    metrics, paths = Metrics(), Paths(**ROTATING)
+    directory = Directory({EVENT: Echo()}, Names(paths, 0), metrics.path_counter)
+    prepared = []
+
+    def prepare(names):
+        prepared.append((names.told(EVENT), names.told(EVENT) in directory.table))
+
+    going = asyncio.create_task(directory.keep(paths, prepare))
+    async with asyncio.timeout(30):
+        while not (prepared and prepared[0][0] in directory.table):
+            await asyncio.sleep(0)
+    going.cancel()
+    assert (1, False) == (len(prepared), prepared[0][1])
+    await Directory({}, Names(Paths(), 0), metrics.path_counter).keep(Paths(), prepare)
 
 
 def test_the_own_script_is_made_for_each_of_its_names():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import subprocess
 from datetime import UTC, datetime
 
@@ -14,6 +15,7 @@ from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import Metrics
 from gateway.tls.certificate import Certificate, read_certificate
+from gateway.tls.handshakes import Handshakes
 from gateway.tls.keeper import Keeper
 from gateway.tls.pair import TlsUnusable, load_pair
 from tests.tls_files import HOST, TlsFiles, chain_of
@@ -28,10 +30,6 @@ def files(tmp_path):
 
 def tls_of(files, **more):
     return Tls(**files.sections, **more)
-
-
-def ignored(_):
-    """Hear that a handshake failed."""
 
 
 @pytest.mark.parametrize(
@@ -74,12 +72,12 @@ def test_a_key_may_have_a_password(files, tmp_path):
         check=True, timeout=60,
     )  # fmt: skip
     (tmp_path / "locked").rename(files.key)
-    assert (HOST,) == load_pair(tls_of(files, key_password_file=str(password)), ignored).certificate.names
+    assert (HOST,) == load_pair(tls_of(files, key_password_file=str(password))).certificate.names
     with pytest.raises(TlsUnusable, match=r"name its file in tls\.key_password_file"):
-        load_pair(tls_of(files), ignored)
+        load_pair(tls_of(files))
     password.write_text("wrong")
     with pytest.raises(TlsUnusable, match="does not open it"):
-        load_pair(tls_of(files, key_password_file=str(password)), ignored)
+        load_pair(tls_of(files, key_password_file=str(password)))
 
 
 def test_a_pair_that_can_not_be_used_says_which_file_and_why(files):
@@ -103,7 +101,7 @@ def test_a_pair_that_can_not_be_used_says_which_file_and_why(files):
             if content is not None:
                 path.write_bytes(content)
         with pytest.raises(TlsUnusable, match=message) as caught:
-            load_pair(tls_of(files), ignored)
+            load_pair(tls_of(files))
         assert "whole chain in PEM" in caught.value.hint
 
 
@@ -134,7 +132,9 @@ class Kept:
         self.log = open_log(Logging(format="json", file=str(self.log_file)))
         self.metrics = Metrics()
         self.now = datetime.now(UTC).timestamp()
-        self.keeper = Keeper(tls_of(files), Journal(self.log, self.metrics), self.metrics, lambda: self.now)
+        self.keeper = Keeper(
+            tls_of(files), Journal(self.log, self.metrics), self.metrics, 10, lambda: self.now
+        )
 
     @property
     def names(self):
@@ -224,3 +224,30 @@ async def test_a_certificate_that_ends_soon_is_warned_of_once_a_day(files):
 def test_without_tls_there_is_no_number_that_looks_like_an_expired_certificate():
     """An alert on it would never stop."""
     assert b"tls_expires" not in Metrics().exposition()
+
+
+def test_so_many_handshakes_are_under_way_at_once_and_no_more():
+    """Those that are over make room, those that were cut off do so after a while; a client without one is in nobody's book."""
+    now, failed = [0.0], []
+    handshakes = Handshakes(2, lambda kind: lambda: failed.append(kind), lambda: now[0])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+
+    def begin():
+        return handshakes.begin(lambda: context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True))
+
+    first, stuck = begin(), begin()
+    with pytest.raises(ssl.SSLError):
+        begin()
+    handshakes.over(first)
+    now[0] += 11
+    third = begin()
+    with pytest.raises(ssl.SSLError):
+        begin()
+    handshakes.over(third, "HTTP_REQUEST")
+    # The second one was cut off at ten seconds; a busy loop may be late with that.
+    now[0] += 10
+    kept = [begin(), begin()]
+    for each, reason in zip(kept, ("NO_SHARED_CIPHER", "TLSV1_ALERT_UNKNOWN_CA"), strict=True):
+        handshakes.over(each, reason)
+    assert stuck is not None
+    assert ["too_many", "too_many", "plain_http", "too_old", "other"] == failed
