@@ -58,9 +58,8 @@ class Pipeline:
         self._identities = Identities(settings.identity)
         self._uids = Uids(self._identities)
         self._enricher = Enricher()
-        self.client_address = ClientAddress(
-            settings.server.trusted_proxies, settings.server.client_address_header
-        )
+        server = settings.server
+        self.client_address = ClientAddress(server.trusted_proxies, server.client_address_header)
         self.limiter = Limiter(settings, self.client_address)
         self._attach_known = settings.identity.attach_known_cid
         keyring = Keyring([key.get_secret_value() for key in settings.cookies.keys])
