@@ -67,14 +67,16 @@
   const VIEW_PAUSE_MS = 200;
 
   // The page's settings may be `let` or `const`, which are no properties of `window`: so they are read by bare name.
-  const settings = () => Object(attempt(() => _cdp365Analytics));
+  // What may well be missing is asked for without an exception: one costs a page a millisecond, since the browser looks for
+  // the line of each function that it came through.
+  const settings = () => Object(typeof _cdp365Analytics === "object" && _cdp365Analytics);
   const setting = (name) => attempt(() => settings()[name]);
   const property = () => ({
     portal_id: attempt(() => _portalId) ?? "",
     prop_id: attempt(() => window.web_event?.propId || _propId) ?? "",
   });
   // The cookie with the UID, and the key under which localStorage has it too.
-  const UID = attempt(() => /^[\w.-]+$/.exec(setting("cookie_name") || "")[0], "_asm_uid");
+  const UID = attempt(() => /^[\w.-]+$/.exec(setting("cookie_name") || "")?.[0]) || "_asm_uid";
   const SEEN = UID + "_seen";
   // The longest that browsers allow.
   const MOST_DAYS = 400;
@@ -86,7 +88,7 @@
   const isSecure = location.protocol === "https:";
   // Browsers refuse None without Secure.
   const SAME_SITES = isSecure ? /^(strict|none)$/i : /^strict$/i;
-  const SAME_SITE = attempt(() => SAME_SITES.exec(setting("cookie_same_site"))[0], "Lax");
+  const SAME_SITE = attempt(() => SAME_SITES.exec(setting("cookie_same_site"))?.[0]) || "Lax";
   const RESET = "reset_anonymous_id";
   const RESET_KEY = "_asm_reset_event";
   const RETIRED = "_asm_reset_uid";
@@ -123,8 +125,8 @@
     padded.set(message);
     padded[message.length] = 128;
     const words = new DataView(padded.buffer);
+    // No text of a browser is so long that its length needs the other four bytes.
     words.setUint32(padded.length - 8, message.length * 8, true);
-    words.setUint32(padded.length - 4, message.length / 2 ** 29, true);
     const shifts = [7, 12, 17, 22, 5, 9, 14, 20, 4, 11, 16, 23, 6, 10, 15, 21];
     const digest = new DataView(new ArrayBuffer(16));
     const state = [0x67452301, 0xefcdab89, 0x98badcfe, 0x10325476];
@@ -182,8 +184,10 @@
 
   function readCookie(name) {
     const start = name + "=";
-    const found = attempt(() => document.cookie.split("; ").find((part) => part.startsWith(start)));
-    return found ? attempt(() => decodeURIComponent(found.slice(start.length)), "") : "";
+    return attempt(() => {
+      const found = document.cookie.split("; ").find((part) => part.startsWith(start));
+      return found ? decodeURIComponent(found.slice(start.length)) : "";
+    }, "");
   }
 
   function writeCookie(name, value, seconds) {
@@ -310,7 +314,7 @@
     const isNew = recall(UID) !== uid;
     if (readCookie(UID) !== uid || (isNew && !DAYS)) writeCookie(UID, uid, COOKIE_SECONDS);
     if (isNew) remember(UID, uid);
-    if (!(sinceSeen() < SESSION_MS)) remember(SEEN, String(Date.now()));
+    if (!(sinceSeen() < SESSION_MS)) remember(SEEN, Date.now());
     return uid;
   }
 
@@ -368,7 +372,7 @@
 
   function touchSession(isPageView) {
     const now = Date.now();
-    session = attempt(() => JSON.parse(readCookie(VISIT))) || session;
+    session = attempt(() => JSON.parse(readCookie(VISIT) || null)) || session;
     if (!session.sid || !(now - session.utime < SESSION_MS)) {
       session = { time: now, sid: freshUid(), page_view_order: 0 };
       writeCookie(TYPE, isKnown ? "r" : "n", COOKIE_SECONDS);
@@ -399,7 +403,7 @@
   let isLeaving = false;
   let pausedUntil = 0;
   // A clock that was set back must not stop us for longer than a pause lasts.
-  const retryAt = () => Math.min(Number(recall(RETRY_AT)), Date.now() + LONGEST_PAUSE_MS);
+  const retryAt = () => Math.min(recall(RETRY_AT), Date.now() + LONGEST_PAUSE_MS);
 
   const keysOfEvents = (where) => Object.keys(where).filter((key) => key.startsWith(STORED)).sort();
   const forget = (key) => {
@@ -484,10 +488,11 @@
   // What a tab has left that was closed goes out with the next page; or some time after the gateway can be reached again:
   // by then the tabs that are open have sent what is their own.
   const sendLeftOvers = guarded(() => {
+    if (!hasBegun) return;
     queue = unanswered().sort((one, other) => (one.key < other.key ? -1 : 1));
     pump();
   });
-  const lookLater = () => setTimeout(() => whenAllowed(sendLeftOvers), ANSWER_MS * (1 + Math.random()));
+  const lookLater = () => setTimeout(sendLeftOvers, ANSWER_MS * (1 + Math.random()));
 
   function send(item) {
     const url = new URL(places[item.path], home) + "?" + item.query;
@@ -538,7 +543,7 @@
       const doubled = FIRST_PAUSE_MS * 2 ** failures++ * (0.5 + Math.random());
       const backoff = navigator.onLine === false ? LONGEST_PAUSE_MS : doubled;
       pausedUntil = Date.now() + Math.min(wanted > 0 ? wanted : backoff, LONGEST_PAUSE_MS);
-      if (wanted > 0) remember(RETRY_AT, String(pausedUntil));
+      if (wanted > 0) remember(RETRY_AT, pausedUntil);
       return;
     }
     if (failures) lookLater();
@@ -672,7 +677,7 @@
 
   // ---- Pages that change without being loaded: the page view comes when the path has changed
 
-  let referrer = attempt(() => document.referrer, "");
+  let referrer = attempt(() => document.referrer);
   let address = "";
   let viewedPath = location.pathname;
   let cameFrom = "";
@@ -717,7 +722,10 @@
   // passed on makes no two people one, and nobody who is signed in becomes somebody else.
 
   let bridges = [];
-  const timezone = () => attempt(() => Intl.DateTimeFormat().resolvedOptions().timeZone, "");
+  let zone;
+  // Making the first Intl object of a page takes several milliseconds.
+  const timezone = () =>
+    zone ?? (zone = attempt(() => window.Temporal?.Now.timeZoneId()) ?? attempt(() => Intl.DateTimeFormat().resolvedOptions().timeZone, ""));
   const isOf = (host, domain) => ("." + host).endsWith(domain.replace(/^\.?/, "."));
   const isSister = (url) =>
     bridges.some((domain) => isOf(new URL(url).hostname, domain) && !isOf(location.hostname, domain));
@@ -760,7 +768,7 @@
   }
 
   function start() {
-    if (attempt(() => _cdpEnableDomainBridge)) {
+    if (typeof _cdpEnableDomainBridge !== "undefined" && _cdpEnableDomainBridge) {
       bridges = [].concat(setting("bridge_domains"));
       for (const type of ["click", "auxclick"]) addEventListener(type, onClick, true);
       attempt(arrive);
