@@ -28,7 +28,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
-from gateway.settings_paths import Paths
+from gateway.settings_paths import SOURCE_MAP, Paths
 from gateway.settings_script import Script, plain_url
 from gateway.settings_tls import Tls
 from gateway.settings_types import (
@@ -245,7 +245,9 @@ class Settings(BaseSettings):
     @field_validator("script")
     @classmethod
     def _has_a_name(cls, value: Script, info: ValidationInfo) -> Script:
-        server = info.data.get("server")
+        server, paths = info.data.get("server"), info.data.get("paths")
+        if isinstance(paths, Paths):
+            paths.check_beside(value.sources() or (SOURCE_MAP,))
         if value.source == "upstream" and not value.public_urls and isinstance(server, Server):
             try:
                 plain_url(server.public_url or "https://track.example")

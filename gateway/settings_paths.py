@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 from gateway.settings_types import Keys, Section
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
 SCRIPT, EVENT, STREAM_EVENT, PPID = "/insight.js", "/event", "/stream_event", "/ppid"
 PARTS = {"script": SCRIPT, "event": EVENT, "stream_event": STREAM_EVENT, "ppid": PPID}
@@ -114,24 +114,35 @@ class Paths(Section):
         if len(set(prefixes)) < len(prefixes):
             msg = "a prefix stands twice in paths.prefix and paths.old_prefixes: take one out"
             raise ValueError(msg)
-        # A usual name is its part's also where it is not served: anything else there would only confuse.
-        owners = {prefix + usual: usual for prefix in {"", *prefixes} for usual in PARTS.values()}
         for usual, names in _named(info.data):
             if len(set(names)) < len(names):
                 msg = f"a name of {usual} stands twice: take one out"
                 raise ValueError(msg)
-            for path in {prefix + name for prefix in prefixes for name in (usual, *names)} | {usual}:
-                if owners.setdefault(path, usual) != usual:
-                    msg = f"{path} would be both {owners[path]} and {usual}: give one of them another name"
-                    raise ValueError(msg)
+        owners = _owners(prefixes, _named(info.data))
         if len(owners) > _MOST_PATHS:
             msg = f"these are {len(owners)} paths: take names or prefixes out until there are {_MOST_PATHS}"
             raise ValueError(msg)
         return value
 
+    def check_beside(self, files: Iterable[str]) -> None:
+        """See that no name is one of these files', which are served too. Raises `ValueError`, which says which one is."""
+        _owners((self.prefix, *self.old_prefixes), [*_named(vars(self)), *((each, ()) for each in files)])
+
     def listed(self, usual: str) -> tuple[str, ...]:
         """Give the names that the settings list for a part, without prefix."""
         return dict(_named(vars(self))).get(usual, ())
+
+
+def _owners(prefixes: tuple[str, ...], named: Iterable[tuple[str, tuple[str, ...]]]) -> dict[str, str]:
+    """Give the part that each path leads to. Raises `ValueError` for one that would lead to two."""
+    # A usual name is its part's also where it is not served: anything else there would only confuse.
+    owners = {prefix + usual: usual for prefix in {"", *prefixes} for usual in PARTS.values()}
+    for usual, names in named:
+        for path in {prefix + name for prefix in prefixes for name in (usual, *names)} | {usual}:
+            if owners.setdefault(path, usual) != usual:
+                msg = f"{path} would be both {owners[path]} and {usual}: give one of them another name"
+                raise ValueError(msg)
+    return owners
 
 
 def _named(values: Mapping[str, object]) -> Iterator[tuple[str, tuple[str, ...]]]:

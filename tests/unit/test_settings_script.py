@@ -74,6 +74,17 @@ def test_the_gateways_own_names_come_from_the_settings(sections, expected):
             "script",
             "set script.public_urls",
         ),
+        (
+            "[script]\nsource = 'upstream'\n[paths]\nevent = ['/webpush.js']",
+            "script",
+            "/webpush.js would be both /event and /webpush.js",
+        ),
+        (
+            "[script]\nsource = 'upstream'\n[script.assets]\n'/t/p.css' = '/p.css'\n[paths]\nprefix = '/t'\nppid = ['/p.css']",
+            "script",
+            "/t/p.css would be both /ppid and /t/p.css",
+        ),
+        ("[paths]\nevent = ['/insight.js.map']", "script", "both /event and /insight.js.map"),
         ("refresh = 5", "script.refresh", "refresh_seconds"),
     ],
 )
