@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 Hashes = Annotated[
-    list[str] | None, typer.Argument(metavar="HASH", help="Versions as `script list` says them; the beginning of a hash will do.")
+    list[str] | None, typer.Argument(metavar="HASH", help="Versions as `script list` says them; the beginning of a hash will do, or a path for what the vendor gives there now.")
 ]  # fmt: skip
 
 
@@ -35,7 +35,11 @@ def approve(
     loaded = load(config, as_json=json)
     index = opened_index(loaded, as_json=json)
     with explained(as_json=json):
-        chosen = [hash_in(index, each) for each in hashes or ()]
+        # An asset's path means what the vendor gives there now.
+        chosen = [
+            index.assets[each].current if each in index.assets else hash_in(index, each)
+            for each in hashes or ()
+        ]
     if not hashes:
         chosen = list(dict.fromkeys(each.current for each in index.assets.values() if each.is_held))
     store = store_of(loaded)
@@ -70,7 +74,13 @@ def reject(
     after = index
     for each in chosen:
         after = decided(after, each, State.REJECTED, now_ms())
-    bare = [path for path, each in after.assets.items() if not each.servable and index.assets[path].servable]
+    store = store_of(loaded)
+    bare = [
+        path
+        for path, each in after.assets.items()
+        if index.assets[path].servable
+        and not any(store.content(version.sha256) is not None for version in each.servable)
+    ]
     if bare and not force:
         hint = 'set script.source = "own" to give pages our own script, or say --force'
         fail(f"nothing would be left to serve at {', '.join(bare)}: {hint}", as_json=json)

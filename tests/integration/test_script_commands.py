@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import shutil
 
 import aiohttp
 import pytest
@@ -212,6 +213,34 @@ async def test_a_wrong_word_is_answered_with_what_is_wrong(seen, arguments, code
     if "--json" not in arguments:
         ended = await run("script", *arguments, "--config", config, "--json")
         assert (code, False, True) == (ended.code, ended.json["ok"], words in ended.json["error"])
+
+
+@pytest.fixture
+def waiting(seen, tmp_path):
+    """The same in a folder of one's own, to be changed."""
+    config, new = seen
+    shutil.copytree(config.parent, tmp_path / "own")
+    own = tmp_path / "own" / config.name
+    text = own.read_text(encoding="utf-8").replace(str(config.parent), str(own.parent))
+    own.write_text(text, encoding="utf-8")
+    return own, new
+
+
+async def test_a_path_means_what_waits_there(waiting):
+    """Who approves `/insight.js` means the version that is held, not the one that is served already."""
+    config, new = waiting
+    approved = await run("script", "approve", "/insight.js", "--config", config, "--json")
+    assert (0, [new]) == (approved.code, approved.json["approved"])
+    assert [new] == [each["served"] for each in approved.json["changes"]]
+
+
+async def test_a_rejection_that_leaves_no_content_to_serve_asks_first(waiting):
+    """A version that could stand in by what was decided, but whose content is lost, is nothing to serve."""
+    config, new = waiting
+    await run("script", "approve", new, "--config", config)
+    (config.parent / "data" / "assets" / OLD_HASH).unlink()
+    rejected = await run("script", "reject", new, "--config", config)
+    assert (1, True) == (rejected.code, "nothing would be left to serve at /insight.js" in rejected.err)
 
 
 async def test_without_versions_it_says_what_to_do(tmp_path):
