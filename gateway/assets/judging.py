@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ _NEVER_CODE = (
     "video/",
     "audio/",
 )
+# A sentence has no mark without which code says nothing: `404 page not found`, `upstream connect error: connection failure`.
+_WORDS = re.compile(rb"[A-Za-z0-9 \t\r\n.,:!?/-]{1,1000}\Z")
 
 
 def fault_of(content: bytes, content_type: str, kind: Kind) -> str:
@@ -52,6 +55,8 @@ def _fault_of_code(text: bytes, content_type: str, own: str) -> str:
         return f"called {called.partition(';')[0]}"
     if b"\0" in text:
         return "not a text"
+    if _WORDS.match(text) and b"//" not in text:
+        return "a text without code"
     if own == "application/javascript" and text.startswith((b'{"', b'[{"')):
         return "JSON, no script"
     return ""

@@ -6,7 +6,8 @@ there within a second or two, whoever decided it. What always holds:
 - nothing here is on a visitor's path: a shelf is filled beside it, and what is on it stays until something better is ready;
 - one fetch of an asset is under way at a time, whoever waits for it; after a failure the next waits longer each time, up to the usual interval;
 - a version is recorded before it is served. Where that fails and an older one is recorded, the older one is served on; where none is, because the
-  disk is full on the first day, the new one is served from memory, by each process for itself, and the log says so.
+  disk is full on the first day, the new one is served from memory, by each process for itself, and the log says so. Where the record is there and
+  can't be read, nothing new is served: it may be what a person has rejected, or not approved yet.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ import random
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
-from gateway.assets.pinning import Index, Seen, confirmed, seen, settled
+from gateway.assets.pinning import Index, Seen, Tracked, confirmed, seen, settled
 from gateway.assets.vendor import Failed, Fetched
 from gateway.assets.versions import AssetsUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from gateway.assets.pinning import Policy, Tracked
+    from gateway.assets.pinning import Policy
     from gateway.assets.rendering import Rendering
     from gateway.assets.shelf import Shelf
     from gateway.assets.vendor import Fetch, Vendor
@@ -49,6 +50,14 @@ class Pace(NamedTuple):
     keep_versions: int = 10
 
 
+class Unrecorded(NamedTuple):
+    """What could not be recorded: what is known of the asset, and the version that is served from memory."""
+
+    tracked: Tracked
+    found: Seen
+    content: bytes
+
+
 class Asset:
     """One asset in this process: where it is from, what it is, where it goes, and what of it is on its shelf."""
 
@@ -58,8 +67,12 @@ class Asset:
         self.shelf = shelf
         self.sha256 = ""
         self.rendering: Rendering | None = None
-        # What could not be recorded.
-        self.unrecorded: Tracked | None = None
+        self.unrecorded: Unrecorded | None = None
+
+    @property
+    def tracked_in_memory(self) -> Tracked | None:
+        """What is known of it while nothing is recorded."""
+        return self.unrecorded.tracked if self.unrecorded is not None else None
 
 
 class Keeper:
@@ -136,7 +149,7 @@ class Keeper:
                 else:
                     self._stamp = stamp
             for path, asset in self._assets.items():
-                tracked = self._index.assets.get(path) or asset.unrecorded
+                tracked = self._index.assets.get(path) or asset.tracked_in_memory
                 if tracked is not None:
                     await self._fill(asset, tracked)
                 self._journal.state(path, tracked, is_empty=asset.shelf.is_empty)
@@ -169,6 +182,16 @@ class Keeper:
         found = Seen(
             hashlib.sha256(fetch.content).hexdigest(), len(fetch.content), fetch.etag, fetch.last_modified
         )
+        memory = asset.unrecorded
+        if memory is not None and memory.found.sha256 != found.sha256:
+            # It was there first, and what comes after it is a change.
+            await self._note(asset, memory.found, memory.content)
+        if not await self._note(asset, found, fetch.content) and path not in self._index.assets:
+            await self._serve_unrecorded(asset, found, fetch.content)
+
+    async def _note(self, asset: Asset, found: Seen, content: bytes) -> bool:
+        """Record what the vendor has given; tells whether that could be done."""
+        path, now_ms = asset.shelf.path, _now_ms()
         before: Tracked | None = None
 
         def note(index: Index) -> Index:
@@ -176,18 +199,36 @@ class Keeper:
             before = index.assets.get(path)
             return seen(index, path, asset.url, found, self._policy, now_ms)
 
-        index = await self._change(note, fetch.content)
-        if index is not None:
-            asset.unrecorded = None
-            is_changed = before is not None and before.current != found.sha256
-            self._journal.fetched(path, is_changed=is_changed)
-            if is_changed or before is None:
-                self._journal.changed(path, before, index.assets[path])
-        elif path not in self._index.assets:
-            asset.unrecorded = note(Index()).assets[path]
-            if asset.unrecorded.served is not None:
-                async with self._filling:
-                    await self._put(asset, found.sha256, fetch.content)
+        index = await self._change(note, content)
+        if index is None:
+            return False
+        asset.unrecorded = None
+        is_changed = before is not None and before.current != found.sha256
+        self._journal.fetched(path, is_changed=is_changed)
+        if is_changed or before is None:
+            self._journal.changed(path, before, index.assets[path])
+        return True
+
+    async def _serve_unrecorded(self, asset: Asset, found: Seen, content: bytes) -> None:
+        """Serve from memory what can't be recorded, if it may be: not where there is a record that can't be read, which may say no."""
+        path = asset.shelf.path
+        try:
+            recorded = await asyncio.to_thread(self._store.load)
+        except AssetsUnavailable as error:
+            self._say(error)
+            return
+        if path in recorded.assets:
+            return
+        known = asset.tracked_in_memory
+        index = seen(Index({path: known} if known else {}), path, asset.url, found, self._policy, _now_ms())
+        tracked = index.assets[path]
+        served = tracked.served
+        if served is not None and served.sha256 == found.sha256:
+            asset.unrecorded = Unrecorded(tracked, found, content)
+            async with self._filling:
+                await self._put(asset, found.sha256, content)
+        elif asset.unrecorded is not None:
+            asset.unrecorded = asset.unrecorded._replace(tracked=tracked)
 
     async def _change(self, how: Callable[[Index], Index], content: bytes | None = None) -> Index | None:
         try:
@@ -205,10 +246,7 @@ class Keeper:
         path, stale_ms = asset.shelf.path, self._pace.stale_seconds * 1_000
         is_stale = bool(stale_ms) and _now_ms() - tracked.confirmed_ms > stale_ms
         if is_stale or not tracked.servable:
-            if not asset.shelf.is_empty:
-                asset.shelf.put({})
-                asset.sha256 = ""
-                self._journal.withdrawn(path, "stale" if is_stale else "rejected")
+            self._withdraw(asset, "stale" if is_stale else "rejected")
             return
         for version in tracked.servable:
             if asset.sha256 == version.sha256 and asset.rendering == self._rendering():
@@ -217,8 +255,17 @@ class Keeper:
             if content is not None:
                 await self._put(asset, version.sha256, content)
                 return
-            if tracked is not asset.unrecorded:
+            if tracked is not asset.tracked_in_memory:
                 self._journal.lost(path, version.sha256)
+        if asset.sha256 not in {version.sha256 for version in tracked.servable}:
+            # What could stand in is lost: that makes what was rejected no better.
+            self._withdraw(asset, "rejected")
+
+    def _withdraw(self, asset: Asset, cause: str) -> None:
+        if not asset.shelf.is_empty:
+            asset.shelf.put({})
+            asset.sha256 = ""
+            self._journal.withdrawn(asset.shelf.path, cause)
 
     async def _put(self, asset: Asset, sha256: str, content: bytes) -> None:
         """Put a content on a shelf: on an empty one in haste, to be put there at its best with the next look."""

@@ -150,8 +150,10 @@ def seen(index: Index, path: str, url: str, found: Seen, policy: Policy, now_ms:
 
 
 def confirmed(index: Index, path: str, now_ms: int) -> Index:
-    """Take note that the vendor still gives what it gave."""
-    tracked = index.assets[path]
+    """Take note that the vendor still gives what it gave; nothing where the index was begun anew meanwhile."""
+    tracked = index.assets.get(path)
+    if tracked is None:
+        return index
     return _with(index, path, msgspec.structs.replace(tracked, confirmed_ms=now_ms))
 
 
@@ -181,12 +183,11 @@ def found_by(index: Index, prefix: str) -> str:
 
 
 def to_keep(index: Index, keep_versions: int) -> set[str]:
-    """Give the hashes whose contents are to be kept: of each asset what is served, what the vendor gives, and the newest."""
+    """Give the hashes whose contents are to be kept: of each asset what is served, what stands in when that is rejected, what the vendor gives, and the newest."""
     kept: set[str] = set()
     for tracked in index.assets.values():
         newest = sorted(tracked.versions, key=lambda each: each.last_seen_ms)[-keep_versions:]
-        served = tracked.served
-        kept |= {each.sha256 for each in newest} | {tracked.current} | ({served.sha256} if served else set())
+        kept |= {each.sha256 for each in (*newest, *tracked.servable[:2])} | {tracked.current}
     return kept
 
 
@@ -215,7 +216,7 @@ def _bounded(tracked: Tracked) -> Tracked:
     surplus = len(tracked.versions) - _MOST_VERSIONS
     if surplus <= 0:
         return tracked
-    used = {tracked.current, tracked.served.sha256 if tracked.served else ""}
+    used = {tracked.current, *(each.sha256 for each in tracked.servable[:2])}
     idle = [each for each in tracked.versions if each.by is not By.PERSON and each.sha256 not in used]
     dropped = {each.sha256 for each in sorted(idle, key=lambda each: each.last_seen_ms)[:surplus]}
     return msgspec.structs.replace(

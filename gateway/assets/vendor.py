@@ -24,10 +24,11 @@ if TYPE_CHECKING:
 _MOST_REDIRECTS = 3
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _ACCEPT_ENCODING = "br, zstd, gzip"
+_LONGEST_VALIDATOR = 256
 
 
 class Fetched(msgspec.Struct, frozen=True):
-    """A whole content, unpacked, with the vendor's own validators."""
+    """A whole content, unpacked, with the vendor's own validators, printable ASCII."""
 
     content: bytes
     etag: str
@@ -75,11 +76,11 @@ class Vendor:
         try:
             return await self._fetch(url, kind, headers)
         except _Refused as refused:
-            return Failed(str(refused))
+            return Failed(_sayable(str(refused)))
         except TimeoutError:
             return Failed("no whole answer in time")
         except (aiohttp.ClientError, OSError, ssl.SSLError, asyncio.IncompleteReadError, ValueError) as error:
-            return Failed(f"{type(error).__name__}: {error}"[:300])
+            return Failed(_sayable(f"{type(error).__name__}: {error}"))
 
     async def _fetch(self, url: str, kind: Kind, headers: dict[str, str]) -> Fetch:
         first = urlsplit(url)
@@ -122,5 +123,15 @@ class Vendor:
         fault = fault_of(content, response.headers.get("Content-Type", ""), kind)
         if fault:
             raise _Refused(fault)
-        headers = response.headers
-        return Fetched(content, headers.get("ETag", ""), headers.get("Last-Modified", ""))
+        return Fetched(content, _validator(response, "ETag"), _validator(response, "Last-Modified"))
+
+
+def _validator(response: aiohttp.ClientResponse, name: str) -> str:
+    """Give a validator as it can be kept and sent back; empty for one that can't, as if there were none."""
+    text = response.headers.get(name, "")
+    return text if len(text) <= _LONGEST_VALIDATOR and text.isascii() and text.isprintable() else ""
+
+
+def _sayable(cause: str) -> str:
+    """Give a cause as it can stand in a line of the log, whatever bytes of the vendor's are in it."""
+    return cause[:300].encode("ascii", "backslashreplace").decode("ascii")

@@ -7,7 +7,8 @@
     assets/lock            held while the index is read, changed and written
 
 The gateway's processes and `tracking-gateway script` change the index; all of them read it. What always holds: an index that can be read is one that
-somebody wrote whole; a content is there, durably, before the index names it. Files are their owner's alone. All of it blocks and belongs on a thread.
+somebody wrote whole; a content is there, durably, before the index names it. Files are their owner's alone, and the owner is the folder's also where
+`root` wrote them: the gateway must be able to read what a person has decided. All of it blocks and belongs on a thread.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ class VersionStore:
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".new.")
         try:
             with os.fdopen(handle, "wb") as file:
+                self._give_away(file.fileno())
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -146,10 +148,17 @@ class VersionStore:
     def _locked(self) -> Iterator[None]:
         descriptor = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            self._give_away(descriptor)
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield
         finally:
             os.close(descriptor)
+
+    def _give_away(self, descriptor: int) -> None:
+        """Let a file that `root` makes be the folder's owner's."""
+        if os.geteuid() == 0:
+            owner = self.folder.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def _unavailable(self, error: OSError) -> AssetsUnavailable:
         hint = f"let the gateway's user write {self.folder}, and see that its disk has room"

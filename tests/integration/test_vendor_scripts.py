@@ -202,6 +202,7 @@ FAULTS = {
     "an HTML page with status 200": {"contents": {PATH: b"<!doctype html><title>Sorry</title>"}},
     "an empty body": {"contents": {PATH: b" \n"}},
     "an error": {"status": 503},
+    "a sentence": {"content_type": "text/plain", "contents": {PATH: b"Service Unavailable\n"}},
     "JSON": {"contents": {PATH: b'{"error":"maintenance"}'}},
     "HTML by its type": {"content_type": "text/html", "contents": {PATH: b"Sorry"}},
     "too much": {"contents": {PATH: b"/* x */" * 2_000}},

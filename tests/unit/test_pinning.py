@@ -121,10 +121,11 @@ def test_a_hash_can_be_cut_short_as_long_as_it_is_one():
 
 
 def test_what_is_in_use_is_kept():
-    """The newest, what is served, and what the vendor gives, however old."""
+    """The newest, what is served and what would be in its place, and what the vendor gives, however old."""
     index = after(A, B, C)
     assert {A, C} == to_keep(index, 1)
     assert {A, B, C} == to_keep(index, 3)
+    assert {A, B, C} == to_keep(after(C, policy=HOLD, index=after(A, B, policy=SERVE)), 1)
 
 
 def test_very_many_versions_are_bounded_and_a_persons_word_is_not_forgotten():

@@ -110,3 +110,15 @@ def test_the_stamp_changes_with_the_index(store):
     assert 6 == len(set(stamps))
     noted(store, b"4", 4)
     assert stamps[-1] == store.stamp()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes files for others")
+def test_what_root_decides_the_gateway_can_read(store):
+    """`sudo tracking-gateway script approve`: the files stay those of the user whom the folder belongs to."""
+    noted(store, b"one")
+    os.chown(store.folder, 4_711, 4_712)
+    noted(store, b"two", 2)
+    new = {"index.json", "lock", hashlib.sha256(b"two").hexdigest()}
+    assert {(4_711, 4_712)} == {
+        (found.st_uid, found.st_gid) for each in new for found in [(store.folder / each).stat()]
+    }

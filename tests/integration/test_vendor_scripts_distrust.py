@@ -1,0 +1,155 @@
+"""The vendor's scripts where something is lost, can't be read, or comes with strange words: nothing that nobody has let in reaches a page."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+
+import pytest
+
+from gateway.assets.pinning import State, decided
+from gateway.assets.versions import VersionStore
+from tests.integration.test_vendor_scripts import PATH, Process
+from tests.vendor_host import FakeVendor, insight
+
+OLD, NEW = insight(), insight("2.0")
+OLD_HASH, NEW_HASH = (hashlib.sha256(each).hexdigest() for each in (OLD, NEW))
+
+
+@pytest.fixture
+async def vendor():
+    async with FakeVendor.running() as running:
+        yield running
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path
+
+
+def reject(folder, sha256):
+    """Say what a person says at night."""
+    VersionStore(folder / "assets").change(lambda index: decided(index, sha256, State.REJECTED, 1))
+
+
+async def test_a_record_that_cant_be_read_lets_nothing_new_in(folder, vendor):
+    """After a restart the gateway does not know what was held or rejected: pages get no script rather than one that a person has refused."""
+    async with Process(folder, vendor, on_change="hold") as process:
+        await process.serves("1.0")
+        vendor.contents[PATH] = NEW
+        await process.keeper.refresh(PATH)
+    index = folder / "assets" / "index.json"
+    record = index.read_bytes()
+    index.write_bytes(b"{")
+    async with Process(folder, vendor, on_change="hold", first_wait_seconds=0) as process:
+        await process.keeper.refresh(PATH)
+        assert 503 == await process.text()
+        assert "holds no index" in process.scripts.trouble()
+        index.write_bytes(record)
+        await process.serves("1.0")
+
+
+async def test_a_change_is_held_also_where_nothing_can_be_recorded(folder, vendor, monkeypatch):
+    """The first copy is served from memory; the next one waits, also when the disk has room again."""
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    async with Process(folder, vendor, on_change="hold") as process:
+        with monkeypatch.context() as patched:
+            patched.setattr(VersionStore, "_write", full)
+            await process.serves("1.0")
+            vendor.contents[PATH] = NEW
+            for _ in range(2):
+                await process.keeper.refresh(PATH)
+                assert "1.0" in await process.text()
+        await process.keeper.refresh(PATH)
+        assert "1.0" in await process.text()
+        tracked = VersionStore(folder / "assets").load().assets[PATH]
+        assert (OLD_HASH, True) == (tracked.served.sha256, tracked.is_held)
+
+
+async def test_a_rejected_version_is_taken_away_also_where_nothing_can_stand_in(folder, vendor):
+    """The content of the version before is lost: no script is better than one that a person has called bad."""
+    async with Process(folder, vendor, first_wait_seconds=0) as process:
+        await process.serves("1.0")
+        vendor.contents[PATH] = NEW
+        await process.keeper.refresh(PATH)
+        (folder / "assets" / OLD_HASH).unlink()
+        reject(folder, NEW_HASH)
+        [line] = await process.said("script_withdrawn")
+        assert (PATH, "rejected", 503) == (line["asset"], line["cause"], await process.text())
+
+
+async def test_what_can_stand_in_outlasts_many_changes_that_are_held(folder, vendor):
+    """However many versions wait: the one before the one that is served is still there to go back to."""
+    async with Process(folder, vendor) as process:
+        await process.serves("1.0")
+        vendor.contents[PATH] = NEW
+        await process.keeper.refresh(PATH)
+    async with Process(folder, vendor, on_change="hold", keep_versions=2) as process:
+        for number in range(4):
+            vendor.contents[PATH] = insight(f"9.{number}")
+            await process.keeper.refresh(PATH)
+        reject(folder, NEW_HASH)
+        await process.serves("1.0")
+
+
+@pytest.mark.parametrize(
+    "etag", [b'"\xff"', b'"%s"' % (b"a" * 7_000), b"no quotes", '"é"'.encode()], ids=("bytes", "long", "bare", "letters")
+)  # fmt: skip
+async def test_a_vendors_strange_validators_keep_no_script_from_being_served(folder, vendor, etag):
+    """What can't be kept or sent back is as if it had not been said."""
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        head = b"HTTP/1.1 200 OK\r\nETag: %s\r\nContent-Type: text/javascript\r\nSet-Cookie: \xff=;;=\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % (etag, len(NEW)) + NEW)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    vendor.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        async with Process(folder, vendor) as process:
+            await process.serves("2.0")
+            assert await process.keeper.refresh(PATH)
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_a_vendors_strange_words_can_be_said(folder, vendor):
+    """Bytes of its headers that are no text stand in the log as escapes."""
+
+    async def serve(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(
+            b"HTTP/1.1 302 Found\r\nLocation: https://\xff\xfe.example/\r\nContent-Length: 0\r\n\r\n"
+        )
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    vendor.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    try:
+        async with Process(folder, vendor) as process:
+            [line] = await process.said("script_not_fetched")
+            assert line["cause"].isascii()
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def test_an_index_that_was_moved_away_is_begun_anew(folder, vendor):
+    """As the hint of a damaged one says; what is served stays meanwhile."""
+    async with Process(folder, vendor) as process:
+        await process.serves("1.0")
+        (folder / "assets" / "index.json").unlink()
+        for _ in range(2):
+            await process.keeper.refresh(PATH)
+            assert "1.0" in await process.text()
+        assert [] == process.lines("fault")
+        assert OLD_HASH == VersionStore(folder / "assets").load().assets[PATH].current
