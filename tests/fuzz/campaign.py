@@ -33,8 +33,7 @@ _LINES = 48
 _ANSWER_SECONDS = 60.0
 _SILENCE_SECONDS = 0.25
 _BROKEN_SHARE = 0.4
-_MEMORY_SHARE = 0.15
-_MEMORY_BYTES = 48 << 20
+_MEMORY_BYTES = 32 << 20
 _MOST_PROBLEMS = 20
 _FAULT = re.compile(r'"(?:event|error|at|message)":"[^"]*"')
 # Raw identity, as it is in the requests: it may be neither answered, logged nor counted by.
@@ -315,8 +314,9 @@ class Campaign:
         text = orjson.dumps(list(metrics))
         if _CANARY.search(text):
             self._problem("a raw identity in the metrics")
+        # What is remembered of earlier requests is bounded, and full by half-time.
         sizes = report.memory_bytes
-        warm = max(sizes[: max(1, int(len(sizes) * _MEMORY_SHARE))])
+        warm = max(sizes[: len(sizes) // 2 + 1])
         if sizes[-1] > warm + _MEMORY_BYTES:
             self._problem(f"memory grew from {warm >> 20} to {sizes[-1] >> 20} MiB")
         await self._quiet()
