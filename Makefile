@@ -1,5 +1,5 @@
 # make demo    see it work: gateway, stand-in collector and shop on this machine
-# make test    every test; browser tests where Debian's chromium (or another) is installed
+# make test    every test; browser tests where Debian's chromium and firefox-esr are installed
 # make help    the rest
 
 PYTHON ?= python3

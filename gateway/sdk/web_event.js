@@ -218,11 +218,15 @@
   let held = [];
   let hasBegun = false;
 
-  const isPrivate = () => attempt(() => navigator.globalPrivacyControl) === true;
+  const isPrivate = () => attempt(() => navigator.globalPrivacyControl);
 
   const whenAllowed = (work) => {
+    // What the visitor has refused is no loss that anybody should read about.
     if (consent === "granted") work();
-    else if (consent === "pending" && held.push(work) > WAITING_EVENTS) held.shift();
+    else if (consent === "pending" && held.push(work) > WAITING_EVENTS) {
+      held.shift();
+      warn("dropped an event: too many");
+    }
   };
 
   function setConsent(state) {

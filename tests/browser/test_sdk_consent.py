@@ -210,3 +210,18 @@ async def test_a_page_that_says_nothing_claims_no_consent(
     await visitor.goto(site.put())
     (event,) = await gateway.until_count(1)
     assert "consent" not in event.body["context"]
+
+
+async def test_what_waits_for_consent_is_bounded(visitor: Page, gateway: FakeGateway, site: FakeSite):
+    """Beyond a thousand events the oldest make room, each with a line in the console."""
+    lines: list[str] = []
+    visitor.on("console", lambda message: lines.append(message.text))
+    await visitor.goto(site.put(before="var _cdp365Analytics = {consent: 'pending', default_event: 0};"))
+    await ready(visitor)
+    await visitor.evaluate(
+        "for (let number = 0; number < 1002; number++) web_event.track('a', String(number));"
+        "web_event.consent('granted');"
+    )
+    await gateway.until_named("a/2")
+    assert gateway.names[0] == "a/2"
+    assert [line for line in lines if "dropped" in line] == ["web_event: dropped an event: too many"] * 2
