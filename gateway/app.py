@@ -46,6 +46,7 @@ from gateway.web.admin import build_admin
 from gateway.web.directory import Directory
 from gateway.web.endpoints import endpoints
 from gateway.web.ingest import Ingest
+from gateway.web.porch import Terms
 from gateway.web.public import PublicServer
 from gateway.web.relay import Desk
 from gateway.web.sites import start_public, url_of
@@ -262,7 +263,7 @@ def _start_tls(
     """Give what holds the certificate, where the settings name one, and let it go with its files until `stack` is left."""
     if not settings.tls.is_on:
         return None
-    tls = TlsKeeper(settings.tls, journal, metrics, most_handshakes(settings))
+    tls = TlsKeeper(settings.tls, journal, metrics)
     stack.push_async_callback(cancelled, asyncio.create_task(tls.keep()))
     return tls
 
@@ -297,7 +298,11 @@ async def _start_public(
     await public.setup()
     stack.push_async_callback(public.cleanup)
     stack.callback(ingest.hurry)
-    return await start_public(public, settings.server, listener, None if tls is None else tls.context)
+    terms = None
+    if tls is not None:
+        client_of, most = server.watch.client_of, most_handshakes(settings)
+        terms = Terms(tls.context, most, client_of, tls.failures.too_many)
+    return await start_public(public, settings.server, listener, terms)
 
 
 async def _start_admin(

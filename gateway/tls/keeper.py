@@ -12,7 +12,7 @@ import ssl
 import time
 from typing import TYPE_CHECKING
 
-from gateway.tls.handshakes import Handshakes
+from gateway.tls.handshakes import Failures
 from gateway.tls.pair import TlsUnusable, files_of, load_pair
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ class Front(ssl.SSLContext):
     """What the listening socket is given: it wraps each connection by the pair of the moment."""
 
     pair: Pair
-    handshakes: Handshakes
 
     def wrap_bio(
         self,
@@ -45,23 +44,15 @@ class Front(ssl.SSLContext):
         server_hostname: str | bytes | None = None,
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLObject:
-        """Begin the TLS of a new connection. Raises `ssl.SSLError` when too many are at their beginning."""
-        context = self.pair.context
-        return self.handshakes.begin(
-            lambda: context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
-        )
+        """Begin the TLS of a new connection."""
+        return self.pair.context.wrap_bio(incoming, outgoing, server_side, server_hostname, session)
 
 
 class Keeper:
-    """The pair of `[tls]`, now and later; `most` handshakes at once. Raises `TlsUnusable` when there is none to begin with."""
+    """The pair of `[tls]`, now and later. Raises `TlsUnusable` when there is none to begin with."""
 
     def __init__(
-        self,
-        tls: Tls,
-        journal: Journal,
-        metrics: Metrics,
-        most: int,
-        clock: Callable[[], float] = time.time,
+        self, tls: Tls, journal: Journal, metrics: Metrics, clock: Callable[[], float] = time.time
     ) -> None:
         self._tls = tls
         self._journal = journal
@@ -70,11 +61,10 @@ class Keeper:
         self._warned = 0.0
         self._refused = ""
         self._wanted = asyncio.Event()
-        self._handshakes = Handshakes(most, metrics.tls_failure)
+        self.failures = Failures(metrics.tls_failure)
         self._seen = self._looked()
         self.context = Front(ssl.PROTOCOL_TLS_SERVER)
-        self.context.handshakes = self._handshakes
-        self.context.pair = load_pair(tls, self._handshakes)
+        self.context.pair = load_pair(tls, self.failures)
         self._tell_expiry()
 
     def trouble(self) -> str:
@@ -105,7 +95,7 @@ class Keeper:
         if is_asked or looked != self._seen:
             self._seen = looked
             try:
-                pair = await asyncio.to_thread(load_pair, self._tls, self._handshakes)
+                pair = await asyncio.to_thread(load_pair, self._tls, self.failures)
                 self._check(pair)
             except TlsUnusable as error:
                 self._refused = f"{error}; the one from before stays in use"

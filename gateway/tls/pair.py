@@ -11,7 +11,7 @@ from gateway.tls.certificate import Certificate, read_certificate
 
 if TYPE_CHECKING:
     from gateway.settings_tls import Tls
-    from gateway.tls.handshakes import Handshakes
+    from gateway.tls.handshakes import Failures
 
 _VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 # For 1.2: those with forward secrecy and authenticated encryption. 1.3 has no others.
@@ -38,25 +38,23 @@ class Pair(NamedTuple):
 
 
 class _Watched(ssl.SSLObject):
-    """The TLS of one connection, that tells when its handshake is over, and why it failed."""
+    """The TLS of one connection, that tells why its handshake failed."""
 
     def do_handshake(self) -> None:
-        told: Handshakes | None = self.context.handshakes  # type: ignore[attr-defined]
         try:
             super().do_handshake()
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise
         except ssl.SSLError as error:
+            told: Failures | None = self.context.failures  # type: ignore[attr-defined]
             if told is not None:
-                told.over(self, error.reason or "")
+                told.failed(error.reason or "")
             raise
-        if told is not None:
-            told.over(self)
 
 
 class _Context(ssl.SSLContext):
     sslobject_class = _Watched
-    handshakes: Handshakes | None = None
+    failures: Failures | None = None
 
 
 def files_of(tls: Tls) -> tuple[Path, ...]:
@@ -65,26 +63,26 @@ def files_of(tls: Tls) -> tuple[Path, ...]:
     return tuple(Path(name) for name in names if name)
 
 
-def load_pair(tls: Tls, handshakes: Handshakes | None = None) -> Pair:
-    """Read the pair; `handshakes` hear of those that are made with it. Raises `TlsUnusable`.
+def load_pair(tls: Tls, failures: Failures | None = None) -> Pair:
+    """Read the pair; `failures` hears of the handshakes with it that fail. Raises `TlsUnusable`.
 
     Files that are changed while they are read are read again: what is given is what stood in all of them at one time.
     """
     for _ in range(_TRIES):
         before = [_read(path) for path in files_of(tls)]
-        pair = _load(tls, before[0], handshakes)
+        pair = _load(tls, before[0], failures)
         if before == [_read(path) for path in files_of(tls)]:
             return pair
     raise TlsUnusable(tls.certificate_file, "it changes all the time")
 
 
-def _load(tls: Tls, pem: bytes, handshakes: Handshakes | None) -> Pair:
+def _load(tls: Tls, pem: bytes, failures: Failures | None) -> Pair:
     try:
         certificate = read_certificate(pem)
     except ValueError as error:
         raise TlsUnusable(tls.certificate_file, str(error)) from None
     context = _Context(ssl.PROTOCOL_TLS_SERVER)
-    context.handshakes = handshakes
+    context.failures = failures
     context.minimum_version = _VERSIONS[tls.minimum_version]
     context.set_ciphers(_CIPHERS)
     context.set_alpn_protocols(["http/1.1"])

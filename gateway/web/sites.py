@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from aiohttp import web
 
-from gateway.tls import handshakes
+from gateway.web.porch import Porch, bound
 
 if TYPE_CHECKING:
+    import asyncio
     import socket
-    import ssl
 
     from gateway.settings_web import Server
+    from gateway.web.porch import Terms
 
 _BACKLOG = 1_024
-# How long an end of TLS that the client does not answer may hold up stopping.
-_GOODBYE_SECONDS = 2.0
 
 
 async def start_public(
-    runner: web.BaseRunner, server: Server, listener: socket.socket | None, tls: ssl.SSLContext | None
+    runner: web.BaseRunner, server: Server, listener: socket.socket | None, tls: Terms | None
 ) -> str:
     """Take connections until `runner` is cleaned up; gives where, as a URL. Raises `OSError` for an address that can't be bound."""
     site: web.BaseSite
@@ -46,10 +44,12 @@ class _TlsSite(web.BaseSite):
     """A site whose handshakes and goodbyes are bounded, for which aiohttp's own have no words."""
 
     def __init__(
-        self, runner: web.BaseRunner, server: Server, listener: socket.socket | None, tls: ssl.SSLContext
+        self, runner: web.BaseRunner, server: Server, listener: socket.socket | None, terms: Terms
     ) -> None:
-        super().__init__(runner, ssl_context=tls, backlog=_BACKLOG)
-        self._where = {"host": server.host, "port": server.port} if listener is None else {"sock": listener}
+        super().__init__(runner, ssl_context=terms.context)
+        self._where = server.host, server.port
+        self._listener = listener
+        self._terms = terms
 
     @property
     def name(self) -> str:
@@ -58,11 +58,8 @@ class _TlsSite(web.BaseSite):
     async def start(self) -> None:
         await super().start()
         assert self._runner.server is not None
-        self._server = await asyncio.get_running_loop().create_server(
-            self._runner.server,
-            **self._where,
-            ssl=self._ssl_context,
-            backlog=self._backlog,
-            ssl_handshake_timeout=handshakes.SECONDS,
-            ssl_shutdown_timeout=_GOODBYE_SECONDS,
-        )
+        sockets = await bound(*self._where) if self._listener is None else [self._listener]
+        porch = Porch(sockets, self._runner.server, self._terms)
+        # aiohttp asks it for its sockets and closes it, no more.
+        self._server = cast("asyncio.AbstractServer", porch)
+        porch.open()

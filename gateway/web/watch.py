@@ -62,7 +62,7 @@ class Watch:
 
     def __init__(self, limits: Limits, client_of: Callable[[str], str], most: int, door: Door | None) -> None:
         self._limits = limits
-        self._client_of = client_of
+        self.client_of = client_of
         self._door = door
         self._crowd: Crowd[GatedConnection] = Crowd(most, limits.connections_per_address)
         self._transports: dict[GatedConnection, asyncio.Transport] = {}
@@ -81,7 +81,7 @@ class Watch:
     def enter(self, connection: GatedConnection, transport: asyncio.Transport) -> bool:
         """Take a new connection; `False`: there is no room for it, and it was told so and closed."""
         peer = transport.get_extra_info("peername")
-        client = self._client_of(str(peer[0])) if isinstance(peer, tuple) else ""
+        client = self.client_of(str(peer[0])) if isinstance(peer, tuple) else ""
         excess = self._crowd.excess(client)
         if excess and not self._make_room(client if excess == "address" else ""):
             if self._door is not None:

@@ -17,6 +17,7 @@ from aiohttp import web
 from gateway.settings_web import Server
 from gateway.tls import handshakes
 from gateway.web import sites
+from gateway.web.porch import Terms, bound
 from tests.builders import event
 from tests.command_line import run
 from tests.processes import Gateway, running_collector, until
@@ -264,9 +265,9 @@ async def test_check_tells_for_whom_the_certificate_is_and_until_when(files):
     assert "but browsers reach the gateway as t.other.example" in said
 
 
-async def test_a_client_that_never_shakes_hands_is_cut_off(files, monkeypatch):
-    """A connection without TLS is no connection, and costs a bounded time."""
-    monkeypatch.setattr(handshakes, "SECONDS", 0.2)
+@contextlib.asynccontextmanager
+async def on_the_porch(files, **terms):
+    """Serve with TLS in this process, to whoever comes from 127.0.0.x; gives the port and the porch."""
 
     async def answer(_):
         return web.Response(text="here")
@@ -277,18 +278,94 @@ async def test_a_client_that_never_shakes_hands_is_cut_off(files, monkeypatch):
     await runner.setup()
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
-    url = await sites.start_public(runner, Server(), listener, context)
+    port = listener.getsockname()[1]
+    assert f"https://127.0.0.1:{port}" == await sites.start_public(
+        runner, Server(), listener, Terms(context, **terms)
+    )
+    [site] = runner.sites
     try:
-        assert url == f"https://127.0.0.1:{listener.getsockname()[1]}"
-        reader, writer = await asyncio.open_connection("127.0.0.1", listener.getsockname()[1])
+        yield port, site._server
+    finally:
+        await asyncio.wait_for(runner.cleanup(), 20)
+
+
+async def is_answered(files, port):
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"https://127.0.0.1:{port}", ssl=files.client(), server_hostname=HOST) as response,
+    ):
+        return await response.text() == "here"
+
+
+async def test_a_client_that_never_shakes_hands_is_cut_off(files, monkeypatch):
+    """A connection without TLS is no connection, and costs a bounded time."""
+    monkeypatch.setattr(handshakes, "SECONDS", 0.2)
+    async with on_the_porch(files) as (port, porch):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"\x16\x03\x01")
         with contextlib.suppress(ConnectionError):
             assert b"" == await asyncio.wait_for(reader.read(), 20)
         writer.close()
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(url, ssl=files.client(), server_hostname=HOST) as response,
-        ):
-            assert "here" == await response.text()
+        monkeypatch.undo()
+        assert await is_answered(files, port)
+        assert 0 == len(porch)
+
+
+async def test_clients_that_say_nothing_keep_nobody_out(files):
+    """However many there are: the client with the most of them makes room, its oldest one first; a single slow one keeps its place."""
+    made_room = []
+    terms = {"most": 20, "on_too_many": lambda: made_room.append(1)}
+    async with on_the_porch(files, **terms) as (port, porch), contextlib.AsyncExitStack() as stack:
+
+        async def comes(address):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+            stack.callback(writer.close)
+            return reader
+
+        slow = await comes("127.0.0.2")
+        silent = [await comes("127.0.0.3") for _ in range(40)]
+        await until(lambda: _is(len(porch) == 20), "the porch is full")
+        with contextlib.suppress(ConnectionError):
+            assert b"" == await asyncio.wait_for(silent[0].read(), 20)
+        assert await is_answered(files, port)
+        assert (False, False) == (slow.at_eof(), silent[-1].at_eof())
+        assert len(made_room) >= 21
+
+
+async def test_a_client_that_goes_before_its_handshake_takes_no_room(files):
+    """Such as a balancer that looks whether the port is open."""
+    made_room = []
+    async with on_the_porch(files, most=5, on_too_many=lambda: made_room.append(1)) as (port, porch):
+        for _ in range(20):
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.close()
+            await until(lambda: _is(len(porch) == 0), "nobody is on the porch")
+        assert [] == made_room
+        assert await is_answered(files, port)
+
+
+async def test_stopping_waits_for_no_handshake(files):
+    """Who has not begun is gone at once."""
+    async with on_the_porch(files) as (port, porch):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        await until(lambda: _is(len(porch) == 1), "it is on the porch")
+    with contextlib.suppress(ConnectionError):
+        assert b"" == await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+
+
+async def test_a_port_that_is_taken_is_told():
+    """As it is without TLS."""
+    sockets = await bound("127.0.0.1", 0)
+    try:
+        [each] = sockets
+        each.listen()
+        with pytest.raises(OSError, match=str(each.getsockname()[1])):
+            await bound("127.0.0.1", each.getsockname()[1])
     finally:
-        await runner.cleanup()
+        for each in sockets:
+            each.close()
+
+
+async def _is(value):
+    return value

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ssl
 import subprocess
 from datetime import UTC, datetime
 
@@ -15,7 +14,6 @@ from gateway.telemetry.journal import Journal
 from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import Metrics
 from gateway.tls.certificate import Certificate, read_certificate
-from gateway.tls.handshakes import Handshakes
 from gateway.tls.keeper import Keeper
 from gateway.tls.pair import TlsUnusable, load_pair
 from tests.tls_files import HOST, TlsFiles, chain_of
@@ -132,9 +130,7 @@ class Kept:
         self.log = open_log(Logging(format="json", file=str(self.log_file)))
         self.metrics = Metrics()
         self.now = datetime.now(UTC).timestamp()
-        self.keeper = Keeper(
-            tls_of(files), Journal(self.log, self.metrics), self.metrics, 10, lambda: self.now
-        )
+        self.keeper = Keeper(tls_of(files), Journal(self.log, self.metrics), self.metrics, lambda: self.now)
 
     @property
     def names(self):
@@ -224,30 +220,3 @@ async def test_a_certificate_that_ends_soon_is_warned_of_once_a_day(files):
 def test_without_tls_there_is_no_number_that_looks_like_an_expired_certificate():
     """An alert on it would never stop."""
     assert b"tls_expires" not in Metrics().exposition()
-
-
-def test_so_many_handshakes_are_under_way_at_once_and_no_more():
-    """Those that are over make room, those that were cut off do so after a while; a client without one is in nobody's book."""
-    now, failed = [0.0], []
-    handshakes = Handshakes(2, lambda kind: lambda: failed.append(kind), lambda: now[0])
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-
-    def begin():
-        return handshakes.begin(lambda: context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True))
-
-    first, stuck = begin(), begin()
-    with pytest.raises(ssl.SSLError):
-        begin()
-    handshakes.over(first)
-    now[0] += 11
-    third = begin()
-    with pytest.raises(ssl.SSLError):
-        begin()
-    handshakes.over(third, "HTTP_REQUEST")
-    # The second one was cut off at ten seconds; a busy loop may be late with that.
-    now[0] += 10
-    kept = [begin(), begin()]
-    for each, reason in zip(kept, ("NO_SHARED_CIPHER", "TLSV1_ALERT_UNKNOWN_CA"), strict=True):
-        handshakes.over(each, reason)
-    assert stuck is not None
-    assert ["too_many", "too_many", "plain_http", "too_old", "other"] == failed
