@@ -93,6 +93,11 @@ class Client:
         self.reader = reader
         self._writer = writer
 
+    @property
+    def is_gone(self) -> bool:
+        """Whether the server has closed it."""
+        return self.reader.at_eof() or self._writer.transport.is_closing()
+
     def write(self, data: bytes) -> None:
         """Send bytes."""
         self._writer.write(data)

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 _TICK_SECONDS = 0.125
 _PARTS = 4
 _CLOSING_SECONDS = 5.0
+# Of those that are looked at at once at most so many are ended, or one in so many: who came together must not go, and come again, in one
+# moment, in which all others would wait.
+_ENDS = 10
+_ENDS_PART = 16
 # How many idle connections make room at once, when room is needed: looking for them costs a walk over all.
 _ROOM = 16
 _SLOW = {Phase.HEAD: "head", Phase.BODY: "body", Phase.READING: "reading", Phase.NEW: "silent"}
@@ -124,24 +128,26 @@ class Watch:
                 self._door.summarise(now)
         part = -(-len(self._crowd) // _PARTS)
         looked_at, self._waiting = self._waiting[:part], self._waiting[part:]
+        ends = max(_ENDS, part // _ENDS_PART)
         for connection in looked_at:
             transport = self._transports.get(connection)
-            if transport is not None:
-                self._look(connection, transport, now)
+            if transport is not None and self._is_overdue(connection, transport, now) and ends:
+                ends -= 1
+                self._end(connection, transport, self._seen[connection].glance.phase)
         self._timer = asyncio.get_running_loop().call_later(_TICK_SECONDS, self._tick)
 
-    def _look(self, connection: GatedConnection, transport: asyncio.Transport, now: float) -> None:
+    def _is_overdue(self, connection: GatedConnection, transport: asyncio.Transport, now: float) -> bool:
+        """Look at a connection; tell whether it has waited for the same for too long."""
         glance = connection.glance(transport)
         seen = self._seen.get(connection)
         if seen is None or seen.glance[:2] != glance[:2]:
             self._seen[connection] = _Seen(glance, now)
-            return
+            return False
         seconds = self._seconds.get(glance.phase)
         if seconds is None:
-            return
+            return False
         moved = glance.moved - (0 if glance.phase is Phase.BODY else seen.glance.moved)
-        if now - seen.since > seconds + max(0, moved) / self._limits.bytes_per_second:
-            self._end(connection, transport, glance.phase)
+        return now - seen.since > seconds + max(0, moved) / self._limits.bytes_per_second
 
     def _end(self, connection: GatedConnection, transport: asyncio.Transport, phase: Phase) -> None:
         """End a connection whose time is up, with an answer where the client may be waiting for one."""

@@ -214,3 +214,36 @@ async def test_a_batch_counts_as_the_events_in_it(tmp_path):
         assert (await client.answer()).startswith(b"HTTP/1.1 200 ")
         client.write(post())
         assert (await client.answer()).startswith(b"HTTP/1.1 429 ")
+
+
+async def test_hundreds_of_slow_clients_take_nothing_from_the_others(tmp_path):
+    """While they dribble heads and bodies everybody else is answered; then each of them is cut off, and none of theirs is an event."""
+    slow, usual = 300, 100
+    limits = {**QUICK, "head_seconds": 3, "body_seconds": 3}
+    async with serving(tmp_path, limits=limits) as port, contextlib.AsyncExitStack() as stack:
+        slows = [await stack.enter_async_context(port.client()) for _ in range(slow)]
+        for number, each in enumerate(slows):
+            each.write(post()[:10] if number % 2 else post(EVENT + b" " * 5_000)[:-5_000])
+        dribbling = asyncio.create_task(dribble_all(slows))
+        others = [await stack.enter_async_context(port.client()) for _ in range(5)]
+        for _ in range(usual // len(others)):
+            for each in others:
+                each.write(post())
+            assert {b"HTTP/1.1 200"} == {(await each.answer())[:12] for each in others}
+        answers = await asyncio.gather(*(each.until_closed() for each in slows))
+        dribbling.cancel()
+        assert {b" 408 "} == {answer[8:13] for answer in answers if answer}
+        assert slow == sum(port.counted(CUT).values())
+        assert {("accepted", "ok"): usual} == port.counted()
+    lines = [line for line in port.log_lines() if line["event"] == "cut_off"]
+    assert slow == sum(line["count"] for line in lines)
+    assert 6 > len(lines)
+
+
+async def dribble_all(clients):
+    """Send a byte of each now and then, for ever."""
+    while True:
+        for each in clients:
+            if not each.is_gone:
+                each.write(b" ")
+        await asyncio.sleep(0.2)
