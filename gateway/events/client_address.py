@@ -18,6 +18,8 @@ LIST, FORWARDED = "x-forwarded-for", "forwarded"
 # `198.51.100.7:4711`, and for IPv6 the same without brackets: the port is always there.
 _ALWAYS_WITH_PORT = "cloudfront-viewer-address"
 _CACHED = 8_192
+# A port may be hidden like a name (RFC 7239, section 6).
+_WITH_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^:]*)(?=:))(?::(?:[0-9]{1,5}|_[0-9A-Za-z._-]+))?\Z")
 # RFC 7239, section 4: one hop. A comma or semicolon in quotes would be no address's, and is not looked for.
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _PAIR = rf'{_WORD}=(?:{_WORD}|"[^",;\\]*")'
@@ -65,12 +67,11 @@ class ClientAddress:
 
 
 def _address(hop: str) -> str | None:
-    """Read an address, an address with a port, or `[v6]:port`."""
-    text = hop
-    if text.startswith("["):
-        text = text[1:].partition("]")[0]
-    elif text.count(":") == 1:
-        text = text.partition(":")[0]
+    """Read an address, an address with a port, or `[v6]:port`. One with a zone (`%eth0`) is no visitor's: it is another's on each machine."""
+    found = _WITH_PORT.match(hop)
+    text = (found[1] or found[2]) if found else hop
+    if "%" in text:
+        return None
     try:
         address = ipaddress.ip_address(text)
     except ValueError:

@@ -27,6 +27,13 @@ SINGLE = ("CF-Connecting-IP", "True-Client-IP", "Fastly-Client-IP", "X-Real-IP")
         (PROXIES, PROXY, "198.51.100.1, rubbish", PROXY),
         (PROXIES, PROXY, "198.51.100.1:4711", "198.51.100.1"),
         (PROXIES, PROXY, "[2a00::1]:4711", "2a00::1"),
+        (PROXIES, PROXY, "[2a00::1]", "2a00::1"),
+        # What a visitor might add to an address that some proxy passes on.
+        (PROXIES, PROXY, "198.51.100.1:x", PROXY),
+        (PROXIES, PROXY, "198.51.100.1:", PROXY),
+        (PROXIES, PROXY, "[2a00::1]x", PROXY),
+        (PROXIES, PROXY, "[2a00::1", PROXY),
+        (PROXIES, PROXY, "fe80::1%<b>", PROXY),
         (PROXIES, PROXY, "::ffff:198.51.100.1", "198.51.100.1"),
         (PROXIES, "::ffff:10.0.0.1", "198.51.100.1", "198.51.100.1"),
         (PROXIES, "2001:db8::5", "2a00::1", "2a00::1"),
