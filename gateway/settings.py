@@ -258,7 +258,7 @@ class Settings(BaseSettings):
 
     @field_validator("properties")
     @classmethod
-    def _each_once(cls, value: tuple[Property, ...]) -> tuple[Property, ...]:
+    def _each_once(cls, value: tuple[Property, ...], info: ValidationInfo) -> tuple[Property, ...]:
         seen: set[tuple[str, str]] = set()
         for property_ in value:
             key = (property_.portal_id, property_.prop_id)
@@ -268,6 +268,9 @@ class Settings(BaseSettings):
                 )
                 raise ValueError(msg)
             seen.add(key)
+        script, server = info.data.get("script"), info.data.get("server")
+        if isinstance(script, Script) and isinstance(server, Server) and not server.public_url:
+            script.check_sites({each.site for each in value})
         return value
 
     @classmethod

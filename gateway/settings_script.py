@@ -150,6 +150,13 @@ class Script(Section):
     def _with_usual_hosts(cls, value: dict[str, str]) -> dict[str, str]:
         return {**_HOSTS, **value}
 
+    def check_sites(self, sites: set[str]) -> None:
+        """See that there can be a script for the name at each site, where no names are set. Raises `ValueError`."""
+        count = len({site.removeprefix("*.") for site in sites})
+        if self.source == "upstream" and not self.public_urls and count > MOST_URLS:
+            msg = f"these are {count} sites, and a vendor's script for {MOST_URLS} names at most: list those that pages load it from in script.public_urls"
+            raise ValueError(msg)
+
     def sources(self) -> dict[str, str]:
         """Give the vendor's URL of each asset, by the path that it is served at; none where the script is our own."""
         if self.source == "own":

@@ -100,3 +100,21 @@ def test_a_wrong_setting_says_what_to_write(tmp_path, text, key, hint):
     [problem] = error.value.problems
     assert problem.key.startswith(key)
     assert hint in problem.hint
+
+
+def test_a_script_for_very_many_sites_needs_its_names(tmp_path):
+    """Said by `check`, not first when the gateway starts."""
+    path = tmp_path / "gateway.toml"
+    sites = "".join(
+        f'[[properties]]\nportal_id = "1"\nprop_id = "{number}"\nsite = "s{number}.example"\n'
+        for number in range(65)
+    )
+    path.write_text(f'[script]\nsource = "upstream"\n{sites}', encoding="utf-8")
+    with pytest.raises(SettingsError) as error:
+        settings.load(path)
+    [problem] = error.value.problems
+    assert "script.public_urls" in problem.hint
+    path.write_text(
+        f'server.public_url = "https://t.example"\n{path.read_text(encoding="utf-8")}', encoding="utf-8"
+    )
+    assert 65 == len(settings.load(path).properties)
