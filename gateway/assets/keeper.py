@@ -257,14 +257,18 @@ class Keeper:
                 return
             if tracked is not asset.tracked_in_memory:
                 self._journal.lost(path, version.sha256)
-        if asset.sha256 not in {version.sha256 for version in tracked.servable}:
+        if asset.sha256 and asset.sha256 not in {version.sha256 for version in tracked.servable}:
             # What could stand in is lost: that makes what was rejected no better.
             self._withdraw(asset, "rejected")
 
     def _withdraw(self, asset: Asset, cause: str) -> None:
-        if not asset.shelf.is_empty:
+        was_empty = asset.shelf.is_empty
+        if cause == "rejected":
+            asset.shelf.refuse()
+        elif not was_empty:
             asset.shelf.put({})
-            asset.sha256 = ""
+        asset.sha256 = ""
+        if not was_empty:
             self._journal.withdrawn(asset.shelf.path, cause)
 
     async def _put(self, asset: Asset, sha256: str, content: bytes) -> None:

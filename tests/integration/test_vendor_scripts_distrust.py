@@ -80,7 +80,21 @@ async def test_a_rejected_version_is_taken_away_also_where_nothing_can_stand_in(
         (folder / "assets" / OLD_HASH).unlink()
         reject(folder, NEW_HASH)
         [line] = await process.said("script_withdrawn")
-        assert (PATH, "rejected", 503) == (line["asset"], line["cause"], await process.text())
+        assert (PATH, "rejected", 404) == (line["asset"], line["cause"], await process.text())
+
+
+async def test_a_rejected_version_is_not_kept_alive_by_those_who_cache_it(folder, vendor):
+    """They may answer for a gateway in trouble with what they have: this is no trouble. Nobody waits, and an approval brings it back."""
+    async with Process(folder, vendor, first_wait_seconds=30) as process:
+        await process.serves("1.0")
+        reject(folder, OLD_HASH)
+        await process.said("script_withdrawn")
+        reply = await process.get()
+        assert (404, "no-store") == (reply.status, dict(reply.headers)["Cache-Control"])
+    async with Process(folder, vendor, first_wait_seconds=30) as process:
+        assert 404 == await process.text()
+        VersionStore(folder / "assets").change(lambda index: decided(index, OLD_HASH, State.APPROVED, 2))
+        await process.serves("1.0")
 
 
 async def test_what_can_stand_in_outlasts_many_changes_that_are_held(folder, vendor):
