@@ -125,8 +125,13 @@ class Paths(Section):
         return value
 
     def check_beside(self, files: Iterable[str]) -> None:
-        """See that no name is one of these files', which are served too. Raises `ValueError`, which says which one is."""
+        """See that no name is one of these files', which are served too, and that each can be reached. Raises `ValueError`, which says which."""
         _owners((self.prefix, *self.old_prefixes), [*_named(vars(self)), *((each, ()) for each in files)])
+        for each in files:
+            # Our own script does without its map.
+            if not self.default_names and each not in (*PARTS.values(), SOURCE_MAP) and not self.listed(each):
+                msg = f'{each} has no name: add it to [paths.assets], such as "{each}" = ["/x9.js"], or take it out with "{each}" = "" in [script.assets]'
+                raise ValueError(msg)
 
     def listed(self, usual: str) -> tuple[str, ...]:
         """Give the names that the settings list for a part, without prefix."""

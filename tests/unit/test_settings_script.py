@@ -84,6 +84,11 @@ def test_the_gateways_own_names_come_from_the_settings(sections, expected):
             "script",
             "/t/p.css would be both /ppid and /t/p.css",
         ),
+        (
+            "[script]\nsource = 'upstream'\n[paths]\ndefault_names = false\nscript = ['/a.js']\nevent = ['/e']",
+            "script",
+            "/webpush.js has no name: add it to [paths.assets]",
+        ),
         ("[paths]\nevent = ['/insight.js.map']", "script", "both /event and /insight.js.map"),
         ("refresh = 5", "script.refresh", "refresh_seconds"),
     ],
