@@ -24,9 +24,10 @@ _DIGITS = bytes(0x30 if 0x30 <= code <= 0x39 else 0x20 for code in range(256))
 # 2**64 has twenty digits. (A negative number between -2**63 and -10**19 has fewer, and is rounded.)
 _LONG = 20
 _LONG_RUN = b"0" * _LONG
-# Texts, numbers with a fraction and short ones are passed over together: each on its own would cost a call.
+# Texts, numbers with a fraction and short ones are passed over together: each on its own would cost a call. A text that never ends
+# goes to the end, so that what stands in it is not looked at again and again.
 _LONG_NUMBER = re.compile(
-    rb"""(?:"(?:[^"\\]|\\.)*+"|[^"0-9-]++|[0-9]++[.eE][0-9.eE+-]*+|[0-9]{1,19}+(?![0-9])|-(?![0-9]))++|(?P<number>-?[0-9]++)""",
+    rb"""(?:"(?:[^"\\]|\\.)*+(?:"|\\?\Z)|[^"0-9-]++|-?[0-9]++[.eE][0-9.eE+-]*+|-?[0-9]{1,19}+(?![0-9])|-(?![0-9]))++|(?P<number>-?[0-9]++)""",
     re.DOTALL,
 )
 

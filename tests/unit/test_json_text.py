@@ -28,6 +28,9 @@ from tests.builders import QUERY, decide, event, forwarded, get, post
         ("0.12345678901234567890123", "0.12345678901234568"),
         ("1E2", "100.0"),
         ("-0", "0"),
+        ("-33.86785098765432109876", "-33.86785098765432"),
+        ("-0.98765432109876543210", "-0.9876543210987654"),
+        ("-12345678901234567890123e2", "-1.2345678901234568e24"),
         ('"\\ud800"', '"�"'),
         ('"a\\uDFFFb\\ud83d"', '"a�b�"'),
         ('"\\ud83d\\ude42 \\\\ud800"', '"🙂 \\\\ud800"'),
@@ -103,12 +106,22 @@ def test_a_link_that_was_escaped_twice_is_read():
         b"\\ud800\\\\",
     ],
 )
-def test_ten_times_the_nonsense_costs_no_more_than_ten_times_the_work_to_read(piece):
+@pytest.mark.parametrize(
+    "end", [b'\\ud800","b":', b"", b"\\"], ids=["whole", "never_ends", "ends_in_an_escape"]
+)
+def test_ten_times_the_nonsense_costs_no_more_than_ten_times_the_work_to_read(piece, end):
     """What grows with the square of its size would let one request stop a worker for a minute."""
     shapes = Shapes(max_keys=2_000, max_depth=32, max_batch=100)
 
     def seconds(count):
-        text = b'{"a":"' + piece * count + b'\\ud800","b":' + b"9" * 30 + b"}"
+        text = (
+            b'{"c":'
+            + b"9" * 30
+            + b',"a":"'
+            + piece * count
+            + end
+            + (b"9" * 30 + b"}" if b":" in end else b"")
+        )
         started = time.process_time()
         shapes.parse(text, "")
         return time.process_time() - started
