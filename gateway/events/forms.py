@@ -19,6 +19,19 @@ if TYPE_CHECKING:
 _UNITS = re.compile(r"(?:%u[0-9A-Fa-f]{4})+")
 # `dims[customers][email]`: an object as jQuery and PHP write it into a form.
 _PART = re.compile(r"(items|dims|extra|context)((?:\[[^\[\]]{0,128}\]){1,16})\Z")
+# What a name's parts are made of; whatever stands between them, frameworks read as such.
+_WORD = re.compile(r"[\w-]+")
+
+
+def parts_of(name: str) -> list[str] | None:
+    """Give the words that a parameter's name is made of (`customers[0][phone]`, `customer.phone`, ` phone`); `None` when it is one word.
+
+    Servers read an object's parts out of such names, each framework in its own way, and most leave out what stands around them.
+    """
+    if name.isidentifier():
+        return None
+    parts = _WORD.findall(name)
+    return parts if parts and parts != [name] else None
 
 
 def parse_query(text: str) -> dict[str, str]:

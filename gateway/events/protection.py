@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from gateway.events.addresses import FieldKind, field_kind
+from gateway.events.forms import parts_of
 from gateway.events.hashing import is_hash
 from gateway.events.norms import norm_hash
 from gateway.events.places import ID_NAMES
@@ -101,7 +102,7 @@ class Protection:
     def protect_parameters(self, parameters: dict[str, str]) -> dict[str, str]:
         """Give query parameters with each field's policy applied: a ready-made link may carry `email=…`."""
         if not parameters or (
-            not any(name.lower() in self._kinds for name in parameters)
+            not any(name.lower() in self._kinds or self._kind_within(name) for name in parameters)
             and not any(_MARKS.search(text) for pair in parameters.items() for text in pair)
         ):
             return parameters
@@ -109,10 +110,17 @@ class Protection:
         self.protect(protected)
         return {name: str(value) for name, value in protected.items()}
 
+    def _kind_within(self, name: str) -> str | None:
+        """Give the field that is a part of a parameter's name, the innermost first."""
+        for part in reversed(parts_of(name.lower()) or ()):
+            if part in self._kinds:
+                return part
+        return None
+
     def _parameter(self, name: str, value: str) -> str:
-        """Protect what is written as a part of something larger: `customer[email]=…`, `customer={"email":…}`."""
-        inner = name.rstrip("]").rpartition("[")[2].lower()
-        if inner != name.lower() and inner in self._kinds:
+        """Protect what is written as a part of something larger: `customer[email]=…`, `phone[]=…`, `customer={"email":…}`."""
+        inner = self._kind_within(name)
+        if inner is not None:
             holder: JsonObject = {inner: value}
             self.protect(holder)
             return str(holder.get(inner, ""))

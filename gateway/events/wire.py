@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlencode
 import msgspec
 
 from gateway.events import jsonp
+from gateway.events.forms import parts_of
 from gateway.events.hashing import digest
 from gateway.events.iri import as_uri
 from gateway.events.model import JsonObject
@@ -44,6 +45,7 @@ _ENVELOPE = frozenset(
 _NEVER_CARRIED = frozenset(
     {*_EVENT_TEXTS, *_EVENT_JSON, "customer_id", "identify_id", "reset_uid", "generate_uid"}
 )
+_IDS = frozenset({"uid", "aid", "cid", "customer_id", "identify_id"})
 # What a body may say of the whole request; it stands there instead of in the query string.
 _BODY_ENVELOPE = ("portal_id", "prop_id", "request_id", "resp_type", "redirect_url", "is_s2s")
 _BODY_ENVELOPE_SET = frozenset(_BODY_ENVELOPE)
@@ -193,15 +195,22 @@ def read_envelope(query: Mapping[str, str]) -> Envelope:
         redirect_url=as_uri(query.get("redirect_url", "")),
         is_s2s=query.get("is_s2s", "").lower() == "true",
         carried={
-            name: value
-            for name, value in query.items()
-            if name not in _ENVELOPE and name.lower() not in _NEVER_CARRIED
+            name: value for name, value in query.items() if name not in _ENVELOPE and not _is_identitys(name)
         },
         has_new_uid=query.get("uid_new", "") == "1",
         fields={name: value for name, value in query.items() if name in _EVENT_TEXTS or name in _EVENT_JSON},
         format=query.get("format", ""),
         callback=next((query[name] for name in jsonp.PARAMETERS if query.get(name)), ""),
     )
+
+
+def _is_identitys(name: str) -> bool:
+    """Tell whether a parameter is a field of the event, or an id, under any spelling: `CID`, `uid[]`, `DIMS[customers][email]`."""
+    lowered = name.lower()
+    if lowered in _NEVER_CARRIED:
+        return True
+    parts = parts_of(lowered)
+    return parts is not None and (parts[0] in _NEVER_CARRIED or not _IDS.isdisjoint(parts))
 
 
 def _completed(envelope: Envelope, request_id: str, fields: JsonObject) -> tuple[Envelope, str]:

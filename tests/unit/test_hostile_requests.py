@@ -132,6 +132,46 @@ async def test_nothing_goes_past_the_ledger_in_the_query_string_of_a_body(bench)
     assert hashlib.sha256(b"raw@x.example").hexdigest() == fields["dims"]["customers"]["email"]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "uid[]",
+        "cid[0]",
+        "customer_id[]",
+        "customers[customer_id]",
+        "customer.customer_id",
+        "DIMS[customers][x]",
+        " dims",
+        "Uid\x00",
+        "dims[customers",
+    ],
+)
+async def test_no_framework_finds_an_id_in_what_goes_beside_a_body(bench, name):
+    """Of `uid[]` many a server makes a UID, and of ` dims` an object."""
+    await bench.ingest.take(post(event(uid=UID), f"{QUERY}&{quote(name)}=C-17&utm.items=kept"))
+    [record] = await bench.spooled()
+    assert "C-17" not in record.query
+    assert "utm.items=kept" in record.query
+
+
+@pytest.mark.parametrize(
+    "name", ["phone[]", "customers[phone][0]", "customer.phone", " phone", "phone\x00", "Phone[mobile]"]
+)
+@pytest.mark.parametrize("in_form", [False, True])
+async def test_a_number_in_a_part_of_a_parameter_is_hashed(bench, name, in_form):
+    """A number shows nothing in itself: only its name says that it is a phone's."""
+    parameter = f"{quote(name)}=0912345678"
+    form = {"content_type": "application/x-www-form-urlencoded"}
+    if in_form:
+        request = post(f"ec=user&ea=view&{parameter}".encode(), QUERY, **form)
+    else:
+        request = post(event(uid=UID), f"{QUERY}&{parameter}")
+    await bench.ingest.take(request)
+    [record] = await bench.spooled()
+    assert "912345678" not in record.query
+    assert hashlib.sha256(b"+84912345678").hexdigest() in record.query
+
+
 async def test_what_only_the_query_string_says_of_an_event_counts(bench):
     """A POST whose fields stand beside it, in part: nothing of it is lost."""
     extra = quote('{"order_id": "o1"}')
