@@ -308,11 +308,12 @@ async def test_a_client_that_never_shakes_hands_is_cut_off(files, monkeypatch):
         writer.close()
         monkeypatch.undo()
         assert await is_answered(files, port)
-        assert 0 == len(porch)
+        await until(lambda: _is(len(porch) == 0), "nobody is on the porch")
 
 
-async def test_clients_that_say_nothing_keep_nobody_out(files):
+async def test_clients_that_say_nothing_keep_nobody_out(files, monkeypatch):
     """However many there are: the client with the most of them makes room, its oldest one first; a single slow one keeps its place."""
+    monkeypatch.setattr(handshakes, "SECONDS", 600.0)
     made_room = []
     terms = {"most": 20, "on_too_many": lambda: made_room.append(1)}
     async with on_the_porch(files, **terms) as (port, porch), contextlib.AsyncExitStack() as stack:
@@ -344,8 +345,9 @@ async def test_a_client_that_goes_before_its_handshake_takes_no_room(files):
         assert await is_answered(files, port)
 
 
-async def test_stopping_waits_for_no_handshake(files):
+async def test_stopping_waits_for_no_handshake(files, monkeypatch):
     """Who has not begun is gone at once."""
+    monkeypatch.setattr(handshakes, "SECONDS", 600.0)
     async with on_the_porch(files) as (port, porch):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         await until(lambda: _is(len(porch) == 1), "it is on the porch")
