@@ -133,7 +133,8 @@ async def test_only_the_newest_version_where_that_is_asked_for(files):
         with pytest.raises((ssl.SSLError, ConnectionError)):
             await connected(gateway, context)
         assert await shown(gateway, files)
-        [started] = gateway.log_lines("started")
+        # Ready is a moment before that is written.
+        [started] = await until(lambda: _is(gateway.log_lines("started")), "it says that it has started")
         assert gateway.url == started["listen"]
 
 
