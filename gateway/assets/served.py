@@ -9,13 +9,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import sys
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import brotli  # type: ignore[import-untyped]
 
 from gateway.assets.negotiation import IDENTITY, chosen_coding, has_tag
 from gateway.events.model import Reply
+from gateway.events.remembering import remembered
 
 if sys.version_info >= (3, 14):
     from compression import zstd
@@ -81,7 +81,7 @@ class Served:
         # Strong ones, so one for each sequence of bytes (RFC 9110, section 8.8.3.3).
         tags = [dict(reply.headers)["ETag"] for reply in self._replies.values()]
         self._not_modified = {tag: Reply(304, (*common, ("ETag", tag))) for tag in tags}
-        self._chosen = lru_cache(_REMEMBERED)(self._choose)
+        self._chosen = remembered(_REMEMBERED, self._choose)
 
     def answer(self, accept_encoding: str, if_none_match: str) -> Reply:
         """Give the asset in the coding that the client wants, or 304 when it has this very version in one of them."""

@@ -7,9 +7,10 @@ harmless on its way into the head: no byte of it can end a line, so no event can
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote, urlsplit
+
+from gateway.events.remembering import remembered
 
 if TYPE_CHECKING:
     from gateway.events.model import Record
@@ -88,9 +89,7 @@ class Target(NamedTuple):
 
 
 # A few browsers send nearly all events.
-@lru_cache(1024)
-def _agent_line(agent: str) -> str:
-    return f"User-Agent: {_harmless(agent)}\r\n"
+_agent_line = remembered(1_024, lambda agent: f"User-Agent: {_harmless(agent)}\r\n")
 
 
 def _harmless(text: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import re
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -18,6 +17,7 @@ import multipart  # type: ignore[import-untyped]
 from gateway.events.coding import expand
 from gateway.events.forms import joined, parse_query
 from gateway.events.outcome import Reason, Rejection
+from gateway.events.remembering import remembered
 
 if TYPE_CHECKING:
     from gateway.events.model import Head
@@ -73,8 +73,7 @@ class Media(NamedTuple):
     boundary: str = ""
 
 
-@lru_cache(256)
-def media_of(content_type: str) -> Media:
+def _media_of(content_type: str) -> Media:
     """Read a `Content-Type`; what is not known is JSON, as it always was for this collector."""
     name, _, parameters = content_type.partition(";")
     found = {key.lower(): quoted or bare for key, quoted, bare in _PARAMETER.findall(f";{parameters}")}
@@ -83,15 +82,20 @@ def media_of(content_type: str) -> Media:
     return Media(kind, charset, found.get("boundary", ""))
 
 
+media_of = remembered(256, _media_of)
+
+
 def is_plain(head: Head, body: bytes) -> bool:
     """Tell of nearly all bodies, in no time, that `read` would give them back as they are."""
     return body.startswith(b"{") and not head.content_encoding and _is_as_it_stands(head.content_type)
 
 
-@lru_cache(256)
-def _is_as_it_stands(content_type: str) -> bool:
+def _is_known_to_stand(content_type: str) -> bool:
     media = media_of(content_type)
     return media.kind in {"json", "form", "text"} and _CHARSETS.get(media.charset) == "utf-8"
+
+
+_is_as_it_stands = remembered(256, _is_known_to_stand)
 
 
 def read(head: Head, body: bytes, shapes: Shapes, max_bytes: int) -> bytes | Lines | Form | Rejection:

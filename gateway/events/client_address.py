@@ -11,6 +11,8 @@ import re
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from gateway.events.remembering import remembered
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -18,6 +20,7 @@ LIST, FORWARDED = "x-forwarded-for", "forwarded"
 # `198.51.100.7:4711`, and for IPv6 the same without brackets: the port is always there.
 _ALWAYS_WITH_PORT = "cloudfront-viewer-address"
 _CACHED = 8_192
+_LONGEST_HOP = 256
 # A port may be hidden like a name (RFC 7239, section 6).
 _WITH_PORT = re.compile(r"(?:\[([^\[\]]*)\]|([^:]*)(?=:))(?::(?:[0-9]{1,5}|_[0-9A-Za-z._-]+))?\Z")
 # RFC 7239, section 4: one hop. A comma or semicolon in quotes would be no address's, and is not looked for.
@@ -35,9 +38,8 @@ class ClientAddress:
         self.header = name = header.lower()
         # In the order from the visitor to us; a header that is no list has one hop, which it tells for sure.
         self._is_list = name in {LIST, FORWARDED}
-        self._read = lru_cache(_CACHED)(
-            {FORWARDED: _forwarded, _ALWAYS_WITH_PORT: _with_port}.get(name, _address)
-        )
+        read = {FORWARDED: _forwarded, _ALWAYS_WITH_PORT: _with_port}.get(name, _address)
+        self._read = remembered(_CACHED, read, _LONGEST_HOP)
         self._is_trusted = lru_cache(_CACHED)(self._in_trusted_network)
 
     def __call__(self, peer: str, told: str) -> str:

@@ -20,12 +20,12 @@ from __future__ import annotations
 import re
 import unicodedata
 from datetime import date
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from gateway.events.addresses import field_kind, normalise_email, normalise_phone
 from gateway.events.geography import country_code, state_code
 from gateway.events.hashing import digest, is_hash
+from gateway.events.remembering import remembered
 from gateway.events.spellings import GMAIL
 
 if TYPE_CHECKING:
@@ -108,10 +108,8 @@ def _e164(text: str, region: str) -> str | None:
     return _number(text, region)
 
 
-@lru_cache(4_096)
-def _number(text: str, region: str) -> str | None:
-    # Parsing takes longer than everything else here, and each platform asks for the same number.
-    return normalise_phone(text, region)
+# Parsing takes longer than everything else here, and each platform asks for the same number.
+_number = remembered(4_096, normalise_phone)
 
 
 def _meta_phone(text: str, region: str) -> str | None:

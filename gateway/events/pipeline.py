@@ -6,7 +6,6 @@ of a request gets exactly one `Verdict`, whatever happens: `refuse` turns verdic
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import orjson
@@ -28,6 +27,7 @@ from gateway.events.ppid import PpidDesk
 from gateway.events.preflights import Preflights
 from gateway.events.relay import RelayPolicy, asked_format
 from gateway.events.releases import Releases
+from gateway.events.remembering import remembered
 from gateway.events.screening import Properties, envelope_problem, is_foreign, server_problem
 from gateway.events.shapes import Shapes
 from gateway.events.uids import Uids
@@ -75,11 +75,12 @@ class Pipeline:
         self.ppid = PpidDesk(self._properties, self._cookie).answer
         self.preflight = Preflights(self._properties).answer
         # Pages send the same query string with every event, but for its request id.
-        self._scope_of_query = lru_cache(_SCOPES)(
-            lambda query: self._scope(wire.read_envelope(joined(parse_query(query), self._shapes.max_keys)))
+        self._scope_of_query = remembered(
+            _SCOPES,
+            lambda query: self._scope(wire.read_envelope(joined(parse_query(query), self._shapes.max_keys))),
         )
         # By property and origin: what one property allows, another may not.
-        self._about_origin = lru_cache(_SCOPES)(self._read_origin)
+        self._about_origin = remembered(_SCOPES, self._read_origin)
 
     def prepare(self, request: Request, stamp: Stamp) -> Prepared:
         """Decode, screen and claim: find out what came, whose property it is of, and whom each event names."""

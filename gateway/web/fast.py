@@ -228,10 +228,12 @@ class FastConnection(GatedConnection):
 def encode_reply(reply: Reply, always: Headers = (), *, is_last: bool = False) -> bytes:
     """Give the bytes of an answer, with `Date`, `Server`, `Content-Length` and what is `always` there."""
     status, body = reply.status, reply.body
+    # Where a redirect leads, the client has said: it may be long, and is not remembered.
+    head_of = _head_of.__wrapped__ if status == 302 else _head_of
     length = b"" if status in {204, 304} else b"Content-Length: %d\r\n" % len(body)
     close = b"Connection: close\r\n" if is_last else b""
     return b"".join(
-        (_head_of(status, reply.headers + always), length, close, _date_and_server(int(time.time())), body)
+        (head_of(status, reply.headers + always), length, close, _date_and_server(int(time.time())), body)
     )
 
 
