@@ -1,7 +1,7 @@
 """Whose events come too often: the bounds of `[limits]`, for each visitor's address and each UID.
 
-What always holds: a request that its address is refused for is one event, and nothing of it is read but its query string; an event that its
-UID is refused for has its own outcome, whatever becomes of those beside it. What a server sends (`is_s2s`) is never refused for its
+What always holds: a request that its address is refused for is one event, and nothing of it is read but its query string; the events of one UID
+in a request are taken all or none, so that who sends an array never has to look for those that were left out of the middle of a visit. What a server sends (`is_s2s`) is never refused for its
 address: it sends many people's events from one.
 """
 
@@ -39,15 +39,22 @@ class Limiter:
         client = self.client_of(self._client_ip(head.peer, head.forwarded_for))
         return _OF_ADDRESS if client and self._rates.of_address.take(client, now_ms) else None
 
-    def of_uid(self, own: str | Rejection, visitors: str, now_ms: int) -> str | Rejection:
+    def of_uid(self, own: str | Rejection, visitors: str, now_ms: int, let_in: set[str]) -> str | Rejection:
         """Take an event out of the bucket of its own UID, else of the visitor's; gives back `own`, or why the event is refused.
 
-        One that has neither gets a fresh UID, which nobody has sent too often.
+        `let_in` are the UIDs of which the same request has brought events that were taken: the others are too, and make the UID wait the longer
+        for the next. One that has no UID gets a fresh one, which nobody has sent too often.
         """
         if isinstance(own, Rejection):
             return own
         uid = own or visitors
-        return _OF_UID if uid and self._rates.of_uid.take(uid, now_ms) else own
+        if uid in let_in:
+            self._rates.of_uid.charge(uid, now_ms, 1)
+        elif uid:
+            if self._rates.of_uid.take(uid, now_ms):
+                return _OF_UID
+            let_in.add(uid)
+        return own
 
     def more(self, prepared: Prepared) -> None:
         """Take the other events of a request that brought several: the first was taken by `of_request`."""

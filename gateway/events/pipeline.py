@@ -203,6 +203,7 @@ class Pipeline:
         problem = scope.problem or server_problem(envelope, scope.owner, head.authorization)
         fresh = ""
         events: list[Pending | Rejection] = []
+        let_in: set[str] = set()
         for index, fields in enumerate(decoded.events):
             if problem is not None:
                 events.append(problem)
@@ -210,7 +211,7 @@ class Pipeline:
             if isinstance(fields, Rejection):
                 events.append(fields)
                 continue
-            uid = self.limiter.of_uid(self._uids.own(fields), visitor.uid, stamp.now_ms)
+            uid = self.limiter.of_uid(self._uids.own(fields), visitor.uid, stamp.now_ms, let_in)
             if isinstance(uid, Rejection):
                 events.append(uid)
                 continue
@@ -341,7 +342,5 @@ class Pipeline:
             headers += self._cookie_answers.headers(prepared, kept)
         results = [replies.result(each) for each in verdicts]
         if prepared.is_batch:
-            unavailable = any(each.reason is Reason.UNAVAILABLE for each in verdicts)
-            status = 503 if unavailable else 200 if kept else FATES[first.reason].status
-            return replies.batch(results, status, headers)
+            return replies.batch(results, [each.reason for each in verdicts], headers, is_kept=bool(kept))
         return replies.success(envelope, results[0], headers)

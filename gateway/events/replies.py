@@ -14,7 +14,7 @@ import orjson
 from gateway.events import jsonp
 from gateway.events.coding import ACCEPTED
 from gateway.events.model import Reply
-from gateway.events.outcome import FATES, WORDS, Rejection
+from gateway.events.outcome import FATES, WORDS, Reason, Rejection
 
 if TYPE_CHECKING:
     from gateway.events.decisions import Verdict
@@ -144,8 +144,17 @@ def result(verdict: Verdict) -> dict[str, Any]:
     return found
 
 
-def batch(results: list[dict[str, Any]], status: int, headers: Headers) -> Reply:
-    """Answer an array of events: one result each, in order. The status is a success when at least one was kept."""
+def batch(results: list[dict[str, Any]], reasons: list[Reason], headers: Headers, *, is_kept: bool) -> Reply:
+    """Answer an array of events: one result each, in order. The status is a success when at least one was kept.
+
+    503, when one could not be kept, and 429, when none was and one came too often, ask for another attempt: many a client looks at the status alone.
+    """
+    if Reason.UNAVAILABLE in reasons:
+        status = 503
+    elif is_kept:
+        status = 200
+    else:
+        status = 429 if Reason.RATE_LIMITED in reasons else FATES[reasons[0]].status
     notes = _NOTES.get(status, ())
     return Reply(status, (*_JSON, *notes, *headers), orjson.dumps({"results": results}))
 

@@ -134,3 +134,24 @@ def test_an_event_of_a_uid_that_sends_in_a_loop_has_its_own_outcome():
     )
     assert 429 == decision.reply.status
     assert STAMP.now_ms
+
+
+def test_an_array_of_one_uid_is_taken_whole_or_not_at_all():
+    """An app's offline queue of an hour: many a client looks at the status alone, and would forget what was left out of a 200."""
+    pipeline = Pipeline(make_settings(limits={"uid_events_per_second": 1, "uid_burst": 2}))
+    queue = [event(uid="111111111") for _ in range(5)]
+    _, decision = decide(post(queue), pipeline=pipeline)
+    assert [Reason.OK] * 5 == [each.reason for each in decision.verdicts]
+    _, decision = decide(post(queue), pipeline=pipeline)
+    assert [Reason.RATE_LIMITED] * 5 == [each.reason for each in decision.verdicts]
+    assert 429 == decision.reply.status
+
+
+def test_an_array_of_which_something_may_come_again_says_so_in_its_status():
+    """Also when an event before it is one that never can be taken."""
+    pipeline = Pipeline(make_settings(limits={"uid_events_per_second": 1, "uid_burst": 1}))
+    decide(post(event(uid="111111111")), pipeline=pipeline)
+    _, decision = decide(post([{"ec": "a"}, event(uid="111111111")]), pipeline=pipeline)
+    assert [Reason.BAD_FIELD, Reason.RATE_LIMITED] == [each.reason for each in decision.verdicts]
+    assert 429 == decision.reply.status
+    assert ("Retry-After", "5") in decision.reply.headers
