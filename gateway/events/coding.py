@@ -133,9 +133,10 @@ def _unbrotli(body: bytes, max_bytes: int) -> bytes:
     pieces = [stream.process(body, output_buffer_limit=_CHUNK_BYTES)]
     room = max_bytes - len(pieces[0])
     while room >= 0 and not stream.is_finished():
-        if stream.can_accept_more_data():
-            raise _BrokenError
+        # It may have read all and still hold much of what it expands to; only when nothing comes any more is there nothing.
         pieces.append(stream.process(b"", output_buffer_limit=_CHUNK_BYTES))
+        if not pieces[-1]:
+            raise _BrokenError
         room -= len(pieces[-1])
     return b"".join(pieces)
 

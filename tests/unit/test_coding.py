@@ -26,6 +26,17 @@ def test_every_coding_gives_the_body_back(coding):
     assert b"" == expand(b"", coding, 10)
 
 
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize("size", [65_535, 65_537, 98_273, 250_000, 1_048_576])
+@pytest.mark.parametrize("piece", [b'{"ec":"product","ea":"view","n":%d},', b"x"], ids=["queue", "same"])
+def test_an_offline_queue_of_any_size_comes_back_whole(coding, size, piece):
+    """A decoder may have read all of it, and still hold most of what it expands to."""
+    body = b"".join(piece % number if b"%d" in piece else piece for number in range(size // len(piece) + 1))[
+        :size
+    ]
+    assert body == expand(CODINGS[coding](body), coding, 1_048_576)
+
+
 @pytest.mark.parametrize("coding", COMPRESSED)
 def test_a_body_that_expands_beyond_the_bound_is_too_large(coding):
     """By one byte, too; and the answer says the bound."""
