@@ -115,7 +115,7 @@ def read(head: Head, body: bytes, shapes: Shapes, max_bytes: int) -> bytes | Lin
     return text if isinstance(text, Rejection) else _sorted_out(text, media, shapes.max_keys)
 
 
-def _sorted_out(text: bytes, media: Media, most: int) -> bytes | Lines | Form:
+def _sorted_out(text: bytes, media: Media, most: int) -> bytes | Lines | Form | Rejection:
     if media.kind == "lines":
         return Lines([line for each in text.split(b"\n") if (line := each.strip())])
     if text.lstrip()[:1] in {b"{", b"["} or media.kind == "json":
@@ -124,6 +124,9 @@ def _sorted_out(text: bytes, media: Media, most: int) -> bytes | Lines | Form:
         return text
     if text[:3].lower() in {b"%7b", b"%5b"}:
         return unquote_to_bytes(text.replace(b"+", b" "))
+    if text.count(b"&") >= most:
+        # Compressed, a million of them are a few hundred bytes: they are not so much as read.
+        return Rejection(Reason.TOO_LARGE, "(body)", f"more than {most} parameters")
     return _form(parse_query(text.strip().decode("utf-8", "replace")), most)
 
 

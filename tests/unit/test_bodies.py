@@ -176,6 +176,16 @@ def test_a_batch_is_bounded_by_count_and_as_a_whole(content_type):
     assert (200, {Reason.OK, Reason.BAD_FIELD}) == answer([wide(2_100), event()])
 
 
+@pytest.mark.parametrize("rest", [b"&%a", b"&x=1"])
+def test_a_form_of_a_million_parameters_is_refused_before_they_are_read(rest):
+    """Also when they are all the same one: compressed they are a few hundred bytes, and reading them takes half a second."""
+    body = CODINGS["br"](b"ec=a&ea=b" + rest * 200_000)
+    prepared, decision = decide(post(body, content_type=FORM, content_encoding="br"))
+    [rejection] = prepared.events
+    assert (Reason.TOO_LARGE, "(body)") == (rejection.reason, rejection.field)
+    assert 413 == decision.reply.status
+
+
 def test_events_of_an_array_keep_their_own_request_ids():
     """One that is sent again, alone, is recognised; an id that two have is told apart."""
     body = [event(request_id=each) for each in ("a", "e-7", "", "a")] + [event()]
