@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 # What may hide an address in a parameter.
 _MARKS = re.compile(r"[@\[{]")
+# A link may have nothing but an address behind its `?`.
+_MAY_BE_ADDRESS = re.compile(r"@|\A[\s(]*[+0]")
 _HOLDERS = (dict, list)
 _NAMES = 2_048
 _LONGEST_NAME = 64
@@ -88,7 +90,7 @@ class Protection:
         return tuple(unreadable)
 
     def _protect_field(self, holder: JsonObject, key: str, unreadable: list[str]) -> None:
-        lowered, value = key.lower(), holder[key]
+        lowered, value = key.strip().lower(), holder[key]
         if lowered in self._kinds:
             self._apply(holder, key, unreadable)
         elif lowered in ID_NAMES or lowered == "id":
@@ -104,9 +106,13 @@ class Protection:
         if not parameters or (
             not any(name.lower() in self._kinds or self._kind_within(name) for name in parameters)
             and not any(_MARKS.search(text) for pair in parameters.items() for text in pair)
+            and not any(_MAY_BE_ADDRESS.search(name) for name in parameters)
         ):
             return parameters
-        protected: JsonObject = {name: self._parameter(name, value) for name, value in parameters.items()}
+        protected: JsonObject = {
+            self._opaque(name) if _MAY_BE_ADDRESS.search(name) else name: self._parameter(name, value)
+            for name, value in parameters.items()
+        }
         self.protect(protected)
         return {name: str(value) for name, value in protected.items()}
 
@@ -132,7 +138,7 @@ class Protection:
         return self._opaque(value) if "@" in value and "://" not in value else value
 
     def _apply(self, holder: JsonObject, key: str, unreadable: list[str]) -> None:
-        name = key.lower()
+        name = key.strip().lower()
         value = holder[key]
         for platform in self._norms.get(name, ()):
             self._normed(holder, key, platform, value)
@@ -148,7 +154,7 @@ class Protection:
         text = text_of(value)
         if text is None or is_hash(text.strip()):
             return
-        kind = self._kinds[key.lower()]
+        kind = self._kinds[key.strip().lower()]
         made = norm_hash(platform, key if kind == "text" else kind, text, region=self._region)
         if made is not None:
             # Never the page's own: what stands there may be anything, a raw address too.

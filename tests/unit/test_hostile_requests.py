@@ -172,6 +172,24 @@ async def test_a_number_in_a_part_of_a_parameter_is_hashed(bench, name, in_form)
     assert hashlib.sha256(b"+84912345678").hexdigest() in record.query
 
 
+@pytest.mark.parametrize("name", [LAN, "0912345678", "+84912345678", "(091) 234-5678"])
+async def test_a_link_that_ends_in_an_address_takes_it_nowhere(bench, name):
+    """Behind the `?` stands nothing but the address: it is a parameter's name, without a value."""
+    await bench.ingest.take(post(event(uid=UID), f"{QUERY}&{quote(name)}&utm=kept"))
+    [record] = await bench.spooled()
+    assert LAN not in record.query.replace("%40", "@")
+    assert "5678" not in record.query
+    assert "utm=kept" in record.query
+
+
+async def test_a_column_s_blanks_hide_no_address(bench):
+    """Names of fields come out of spreadsheets too."""
+    await bench.ingest.take(post(event(uid=UID, extra={"Phone ": "0912345678", " email": LAN})))
+    [record] = await bench.spooled()
+    assert "912345678" not in record.body.decode()
+    assert LAN not in record.body.decode()
+
+
 async def test_what_only_the_query_string_says_of_an_event_counts(bench):
     """A POST whose fields stand beside it, in part: nothing of it is lost."""
     extra = quote('{"order_id": "o1"}')
