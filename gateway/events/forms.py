@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
 import orjson
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+_ESCAPES = re.compile(rb"(?:%[0-9A-Fa-f]{2})+")
 _UNITS = re.compile(r"(?:%u[0-9A-Fa-f]{4})+")
 # `dims[customers][email]`: an object as jQuery and PHP write it into a form.
 _PART = re.compile(r"(items|dims|extra|context)((?:\[[^\[\]]{0,128}\]){1,16})\Z")
@@ -64,7 +64,8 @@ def decoded(text: str) -> str:
 
 
 def _unescaped(text: str) -> str:
-    data = unquote_to_bytes(text)
+    # As `urllib.parse.unquote_to_bytes` has it, but a megabyte of percent signs costs milliseconds, not half a second.
+    data = _ESCAPES.sub(_escaped, text.encode("utf-8", "replace"))
     try:
         return data.decode()
     except UnicodeDecodeError:
@@ -76,6 +77,10 @@ def _unescaped(text: str) -> str:
         return data.decode("cp1252")
     except UnicodeDecodeError:
         return data.decode("latin-1")
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(found[0].replace(b"%", b"").decode())
 
 
 def split_request_id(query: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from urllib.parse import parse_qsl, quote, quote_plus, urlencode
+from urllib.parse import parse_qsl, quote, quote_plus, unquote_to_bytes, urlencode
 
 import orjson
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gateway.events import bodies
 from gateway.events.coding import expand
-from gateway.events.forms import decoded, joined, parse_query
+from gateway.events.forms import _ESCAPES, _escaped, decoded, joined, parse_query
 from gateway.events.json_text import has_long_numbers
 from gateway.events.model import Head
 from gateway.events.outcome import Outcome, Reason, Rejection
@@ -223,3 +223,15 @@ def test_long_numbers_are_found_wherever_they_stand(pieces, shift):
     """A run of twenty digits and more, at any place."""
     text = " " * shift + ",".join(pieces)
     assert bool(re.search("[0-9]{20}", text)) == has_long_numbers(text.encode())
+
+
+@given(
+    st.lists(st.sampled_from(["%", "%4", "%41", "%e1%bb%87", "%zz", "4", "1", "ạ", "a", "\ud800"])).map(
+        "".join
+    )
+)
+def test_escapes_are_undone_as_the_standard_library_undoes_them(text):
+    """Only sooner; half a surrogate, which no bytes are, is a question mark."""
+    expected = unquote_to_bytes(text.encode("utf-8", "replace"))
+    assert expected == _ESCAPES.sub(_escaped, text.encode("utf-8", "replace"))
+    assert isinstance(decoded(text), str)
