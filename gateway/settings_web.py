@@ -62,6 +62,7 @@ class Limits(Section):
     head_bytes: int = Field(default=98_304, ge=4_096, le=1_048_576)
     head_fields: int = Field(default=128, ge=100, le=1_000)
     target_bytes: int = Field(default=65_536, ge=2_048, le=1_048_576)
+    bodies_bytes: int = Field(default=256 * 1_048_576, ge=1_048_576)
     connections: int = Field(default=10_000, ge=1, le=1_000_000)
     connections_per_address: int = Field(default=1_000, ge=0)
     address_events_per_second: float = Field(default=500.0, ge=0)

@@ -21,6 +21,7 @@ _UNSAID = frozenset({"silent"})
 _HINTS = {
     ("connection_refused", "address"): "if it is a proxy or CDN in front of the gateway, name it in server.trusted_proxies; else see limits.connections_per_address",
     ("connection_refused", "process"): "see limits.connections and the descriptors that a process may have",
+    ("cut_off", "memory"): "bodies that have not come whole hold more than limits.bodies_bytes; if their senders are honest, raise it",
     ("cut_off", "room"): "more clients than limits.connections or limits.connections_per_address; see server.trusted_proxies",
 }  # fmt: skip
 

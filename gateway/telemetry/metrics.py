@@ -176,7 +176,7 @@ class Metrics:
             self.registry,
             "tracking_gateway_connections_cut",
             "Connections that were closed on their client, by what it was slow with; room: idle, and others needed it.",
-            ("head", "body", "reading", "silent", "room"),
+            ("head", "body", "reading", "silent", "room", "memory"),
         )
         self.requests_refused = _by_why(
             self.registry,

@@ -84,7 +84,9 @@ class PublicServer(web.Server):
         self.ingest = ingest
         self.bounds = Bounds(limits.head_bytes, limits.head_fields, limits.target_bytes)
         self.plain_head_bytes = min(MAX_HEAD_BYTES, limits.head_bytes, limits.target_bytes)
-        self.watch = Watch(limits, client_of, most or limits.connections, door)
+        self.watch = Watch(
+            limits, client_of, most or limits.connections, door, max_body_bytes=ingest.max_body_bytes
+        )
         self.address_header = ingest.address_header
         self.always = always
         self._endpoints = endpoints

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gateway.events.model import Reply
 from gateway.events.preflights import EVENT_METHODS
+from gateway.events.replies import RETRY_AFTER_SECONDS
 
 _WORDS = {
     400: "bad request",
@@ -14,6 +15,7 @@ _WORDS = {
     414: "target too long",
     417: "expectation failed",
     431: "header fields too large",
+    503: "busy",
 }
 
 
@@ -23,6 +25,8 @@ def refusal(status: int, allow: str = EVENT_METHODS) -> Reply:
         ("Content-Type", "application/json"),
         ("Cache-Control", "no-store"),
     )
+    if status == 503:
+        headers += (("Retry-After", str(RETRY_AFTER_SECONDS)),)
     if status == 405:
         headers += (("Allow", allow),)
     return Reply(status, headers, f'{{"error":"{_WORDS.get(status, "error")}"}}'.encode())

@@ -3,7 +3,8 @@
 Nothing on the way of a request asks for the time: a few times a second the watch looks at a part of the connections, and sees whether each
 still waits for the same as at its last look. What always holds: a client that owes the rest of a head or body, that reads no answers, or
 that sends nothing, loses its connection after its time and a little; one whose answer is under way never does; what is done for a
-connection takes the same time however many there are; and a flood of refusals is a few lines in the log (`Door`).
+connection takes the same time however many there are; bodies that have not come whole hold no more memory than they may, but for what
+comes between two looks; and a flood of refusals is a few lines in the log (`Door`).
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from gateway.web.burden import excess
 from gateway.web.crowd import Crowd
 from gateway.web.gated import Phase
 from gateway.web.heads import Refused
@@ -33,6 +35,7 @@ _ENDS_PART = 16
 _ROOM = 16
 _SLOW = {Phase.HEAD: "head", Phase.BODY: "body", Phase.READING: "reading", Phase.NEW: "silent"}
 TOO_SLOW = Refused(408, "slow")
+TOO_MUCH = Refused(503, "memory")
 
 
 class Door(Protocol):
@@ -64,13 +67,25 @@ class _Seen(NamedTuple):
 class Watch:
     """Looks after the connections of one server."""
 
-    def __init__(self, limits: Limits, client_of: Callable[[str], str], most: int, door: Door | None) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        client_of: Callable[[str], str],
+        most: int,
+        door: Door | None,
+        *,
+        max_body_bytes: int,
+    ) -> None:
         self._limits = limits
+        # One body always fits.
+        self._most_bytes = max(limits.bodies_bytes, max_body_bytes)
         self.client_of = client_of
         self._door = door
         self._crowd: Crowd[GatedConnection] = Crowd(most, limits.connections_per_address)
         self._transports: dict[GatedConnection, asyncio.Transport] = {}
         self._seen: dict[GatedConnection, _Seen] = {}
+        # What this round of looks has found of bodies under way, by connection: whose, and how many bytes.
+        self._held: dict[GatedConnection, tuple[str, int]] = {}
         self._waiting: list[GatedConnection] = []
         self._timer: asyncio.TimerHandle | None = None
         self._seconds = {
@@ -122,6 +137,7 @@ class Watch:
     def _tick(self) -> None:
         now = asyncio.get_running_loop().time()
         if not self._waiting:
+            self._lighten()
             self._waiting = self._crowd.members()
             if self._door is not None:
                 self._door.connected(len(self._waiting))
@@ -139,6 +155,8 @@ class Watch:
     def _is_overdue(self, connection: GatedConnection, transport: asyncio.Transport, now: float) -> bool:
         """Look at a connection; tell whether it has waited for the same for too long."""
         glance = connection.glance(transport)
+        if glance.phase is Phase.BODY:
+            self._held[connection] = connection.client, glance.moved
         seen = self._seen.get(connection)
         if seen is None or seen.glance[:2] != glance[:2]:
             self._seen[connection] = _Seen(glance, now)
@@ -148,6 +166,17 @@ class Watch:
             return False
         moved = glance.moved - (0 if glance.phase is Phase.BODY else seen.glance.moved)
         return now - seen.since > seconds + max(0, moved) / self._limits.bytes_per_second
+
+    def _lighten(self) -> None:
+        """End the bodies under way that are too much, now that all connections were looked at once."""
+        held, self._held = self._held, {}
+        for connection in excess(held, self._most_bytes):
+            transport = self._transports.get(connection)
+            # Its rest may have come since it was looked at.
+            if transport is not None and connection.glance(transport).phase is Phase.BODY:
+                if self._door is not None:
+                    self._door.cut_off("memory", connection.client)
+                connection.refuse(TOO_MUCH)
 
     def _end(self, connection: GatedConnection, transport: asyncio.Transport, phase: Phase) -> None:
         """End a connection whose time is up, with an answer where the client may be waiting for one."""

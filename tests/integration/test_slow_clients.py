@@ -216,6 +216,29 @@ async def test_a_batch_counts_as_the_events_in_it(tmp_path):
         assert (await client.answer()).startswith(b"HTTP/1.1 429 ")
 
 
+@BOTH
+async def test_bodies_under_way_hold_no_more_memory_than_they_may(tmp_path, is_fast):
+    """The client that holds most loses its oldest body, with 503; the others' are taken when their rest comes."""
+    limits = {**QUICK, "body_seconds": 60, "bodies_bytes": 1_048_576}
+    large = post(EVENT + b" " * 400_000)
+    async with (
+        serving(tmp_path, limits=limits, is_fast=is_fast) as port,
+        contextlib.AsyncExitStack() as stack,
+    ):
+        slows = [await stack.enter_async_context(port.client()) for _ in range(3)]
+        for each in slows:
+            each.write(large[:-1])
+        oldest, *others = slows
+        refused = await oldest.until_closed()
+        assert refused.startswith(b"HTTP/1.1 503 ")
+        assert b"Retry-After: 5\r\n" in refused
+        for each in others:
+            each.write(large[-1:])
+            assert (await each.answer()).startswith(b"HTTP/1.1 200 ")
+        assert {("accepted", "ok"): 2} == port.counted()
+        assert {("memory",): 1} == port.counted(CUT)
+
+
 async def test_hundreds_of_slow_clients_take_nothing_from_the_others(tmp_path):
     """While they dribble heads and bodies everybody else is answered; then each of them is cut off, and none of theirs is an event."""
     slow, usual = 300, 100
