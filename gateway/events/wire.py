@@ -49,6 +49,7 @@ _IDS = frozenset({"uid", "aid", "cid", "customer_id", "identify_id"})
 # What a body may say of the whole request; it stands there instead of in the query string.
 _BODY_ENVELOPE = ("portal_id", "prop_id", "request_id", "resp_type", "redirect_url", "is_s2s")
 _BODY_ENVELOPE_SET = frozenset(_BODY_ENVELOPE)
+_TRUTH = {True: "true", False: "false"}
 # Parameters that name nobody.
 _HARMLESS = frozenset({"is_s2s", "is_server", "is_debug", "delivery_src"})
 _LONGEST_PHONE = 15
@@ -187,15 +188,19 @@ def _own_request_ids(values: list[Any]) -> tuple[str, ...]:
 def read_envelope(query: Mapping[str, str]) -> Envelope:
     """Give what a query string says of the whole request."""
     response_type = query.get("resp_type", "")
+    is_s2s = query.get("is_s2s", "").lower() == "true"
     return Envelope(
         portal_id=query.get("portal_id", ""),
         prop_id=query.get("prop_id", ""),
         response_type=response_type or "javascript",
         explicit_type=bool(response_type),
         redirect_url=as_uri(query.get("redirect_url", "")),
-        is_s2s=query.get("is_s2s", "").lower() == "true",
+        is_s2s=is_s2s,
         carried={
-            name: value for name, value in query.items() if name not in _ENVELOPE and not _is_identitys(name)
+            # The collector hears what was decided here, not what it might read as something else.
+            name: _TRUTH[is_s2s] if name == "is_s2s" else value
+            for name, value in query.items()
+            if name not in _ENVELOPE and not _is_identitys(name)
         },
         has_new_uid=query.get("uid_new", "") == "1",
         fields={name: value for name, value in query.items() if name in _EVENT_TEXTS or name in _EVENT_JSON},
@@ -222,10 +227,11 @@ def _completed(envelope: Envelope, request_id: str, fields: JsonObject) -> tuple
     }
     for name in _BODY_ENVELOPE:
         fields.pop(name, None)
-    response_type, carried = found.get("resp_type", ""), envelope.carried
+    response_type, carried, is_s2s = found.get("resp_type", ""), envelope.carried, envelope.is_s2s
     if "is_s2s" in found:
+        is_s2s = found["is_s2s"].lower() == "true"
         # The collector reads it in the query string.
-        carried = {**carried, "is_s2s": found["is_s2s"].lower()}
+        carried = {**carried, "is_s2s": _TRUTH[is_s2s]}
     completed = msgspec.structs.replace(
         envelope,
         portal_id=found.get("portal_id", envelope.portal_id),
@@ -233,7 +239,7 @@ def _completed(envelope: Envelope, request_id: str, fields: JsonObject) -> tuple
         response_type=response_type or envelope.response_type,
         explicit_type=bool(response_type) or envelope.explicit_type,
         redirect_url=as_uri(found.get("redirect_url", envelope.redirect_url)),
-        is_s2s=found["is_s2s"].lower() == "true" if "is_s2s" in found else envelope.is_s2s,
+        is_s2s=is_s2s,
         carried=carried,
     )
     return completed, found.get("request_id", request_id)

@@ -204,6 +204,17 @@ def test_a_server_may_put_everything_into_the_body():
     assert not [value for name, value in decision.reply.headers if name == "Set-Cookie"]
 
 
+@pytest.mark.parametrize(
+    ("said", "expected"), [("true", "true"), ("TRUE", "true"), ("1", "false"), ("yes", "false")]
+)
+def test_the_collector_hears_whether_a_server_has_sent_it_as_the_gateway_has_read_it(said, expected):
+    """Nobody is a server to the collector alone, by a word that only the collector takes for true."""
+    _, decision = decide(post(event(), f"{QUERY}&is_s2s={said}"))
+    assert f"&is_s2s={expected}" in decision.verdicts[0].record.query
+    _, decision = decide(post(event(is_s2s=said)))
+    assert f"&is_s2s={expected}" in decision.verdicts[0].record.query
+
+
 def test_a_form_carries_the_same_fields_and_json_in_a_forms_clothes_is_read_as_json():
     """`curl -d` calls everything a form."""
     form = "application/x-www-form-urlencoded"
