@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import signal
 import socket
 import ssl
@@ -155,6 +156,7 @@ class Visitors:
         self.gateway = gateway
         self.files = files
         self.kept = self.fresh = 0
+        self.numbers = itertools.count()
         self.stop = asyncio.Event()
 
     async def on_one_connection(self):
@@ -170,8 +172,10 @@ class Visitors:
                 self.fresh += 1
 
     async def _send(self, session):
+        # Each of another visitor: how often they come is bounded for one.
+        body = orjson.dumps(event(uid=str(1_000_000 + next(self.numbers))))
         async with session.post(
-            self.gateway.collect_url(), data=BODY, ssl=self.files.client(), server_hostname=HOST
+            self.gateway.collect_url(), data=body, ssl=self.files.client(), server_hostname=HOST
         ) as response:
             assert 200 == response.status, await response.text()
 
