@@ -162,7 +162,7 @@ class Campaign:
         missing = shots[len(answers) :]
         if missing and not line.is_lost and not (answers and answers[-1].is_last):
             self._problem(f"no answer within {_ANSWER_SECONDS} s", missing[0].data)
-        elif missing and not (answers and answers[-1].is_last):
+        elif missing and not line.may_lose_answers and not (answers and answers[-1].is_last):
             self._problem("the connection ended without a word", sent[:1500] + b" || " + missing[0].data)
         return events, len(missing)
 

@@ -57,6 +57,8 @@ class Line(asyncio.Protocol):
         self.transport: asyncio.Transport | None = None
         self.answers: list[Answer] = []
         self.is_lost = False
+        # Who writes on a connection that the server has closed is told so before the answers that have come are read, and loses them.
+        self.may_lose_answers = False
         self.problem = ""
         self.history = b""
         self._buffer = b""
@@ -107,6 +109,7 @@ class Line(asyncio.Protocol):
 
     async def _sent(self, pieces: Sequence[bytes]) -> None:
         self._done = asyncio.get_running_loop().create_future()
+        self.may_lose_answers = len(pieces) > 1
         for piece in pieces:
             if self.is_lost or self.transport is None:
                 break
