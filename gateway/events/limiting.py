@@ -1,8 +1,8 @@
 """Whose events come too often: the bounds of `[limits]`, for each visitor's address and each UID.
 
-What always holds: a request that its address is refused for is one event, and nothing of it is read but its query string; the events of one UID
-in a request are taken all or none, so that who sends an array never has to look for those that were left out of the middle of a visit. What a server sends (`is_s2s`) is never refused for its
-address: it sends many people's events from one.
+What always holds: a request that its address is refused for is one event, and is not read, unless it may be a server's (`may_be_servers`); the
+events of one UID in a request are taken all or none, so that who sends an array never has to look for those that were left out of the
+middle of a visit. What a server sends (`is_s2s`) is never refused for its address: it sends many people's events from one.
 """
 
 from __future__ import annotations

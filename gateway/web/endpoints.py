@@ -1,6 +1,6 @@
-"""What stands at the public paths, by their usual names (`gateway.web.directory` knows the others): each endpoint takes a request as plain values and answers it once.
+"""What stands at the public paths: each endpoint takes a request as plain values and answers it once.
 
-A transport looks an endpoint up by its path (`gateway.web.public`), refuses methods that are not among its own, reads the body where
+The paths here are the usual names; `gateway.web.directory` knows the others. A transport looks an endpoint up by its path (`gateway.web.public`), refuses methods that are not among its own, reads the body where
 one is taken, and hands over. What always holds: an endpoint never raises, and calls `answer` exactly once, maybe before it returns.
 """
 
