@@ -12,13 +12,7 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-import phonenumbers
-from pydantic import (
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -27,154 +21,35 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
+from gateway.settings_delivery import Collector, Ledger, Quarantine, Spool
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
+from gateway.settings_identity import Cookies, Identity
 from gateway.settings_paths import SOURCE_MAP, Paths
+from gateway.settings_property import Property
 from gateway.settings_script import Script, plain_url
 from gateway.settings_tls import Tls
-from gateway.settings_types import (
-    PLACEHOLDERS,
-    AliasPolicy,
-    Archive,
-    ConflictPolicy,
-    CookieName,
-    FieldPolicy,
-    HashName,
-    Host,
-    HttpUrl,
-    IdText,
-    Keys,
-    NormName,
-    Origin,
-    RelayBudget,
-    Secrets,
-    Section,
-    host_name,
-)
+from gateway.settings_types import Archive, Section
 from gateway.settings_web import Admin, Limits, Server
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = [
+    "Archive",
+    "Collector",
+    "Cookies",
+    "Identity",
+    "Ledger",
+    "Logging",
+    "Property",
+    "Quarantine",
+    "Settings",
+    "SettingsError",
+    "Spool",
+    "load",
+]
+
 ENV_PREFIX = "TRACKING_GATEWAY_"
-
-
-class Collector(Section):
-    """`[collector]`: where accepted events go, and with how much patience."""
-
-    url: HttpUrl = "http://127.0.0.1:9000/event"
-    timeout_seconds: float = Field(default=5.0, gt=0, le=300)
-    connections: int = Field(default=32, ge=1, le=1_024)
-    retry_base_seconds: float = Field(default=0.5, gt=0, le=60)
-    retry_cap_seconds: float = Field(default=30.0, gt=0, le=3_600)
-    max_age_hours: float = Field(default=168.0, gt=0)
-    max_refusals: int = Field(default=100, ge=1)
-    max_refused_hours: float = Field(default=2.0, ge=0)
-    mode: Literal["async", "relay"] = "async"
-    relay_budget_ms: RelayBudget = 300
-    relay_cookies: tuple[CookieName, ...] = Field(default=(), max_length=32)
-
-
-class Spool(Section):
-    """`[spool]`: how much may wait for the collector, and how safe it is there."""
-
-    segment_bytes: int = Field(default=16 * 1_048_576, ge=65_536, le=268_435_456)
-    max_bytes: int = Field(default=4 * 1_073_741_824, ge=1_048_576)
-    when_full: Literal["reject", "drop_oldest"] = "reject"
-    durability: Literal["fsync", "os"] = "fsync"
-
-
-class Ledger(Section):
-    """`[ledger]`: how many bindings are kept in memory."""
-
-    cache_entries: int = Field(default=200_000, ge=1_000)
-
-
-class Quarantine(Section):
-    """`[quarantine]`: how many events may wait for a person."""
-
-    max_entries: int = Field(default=1_000_000, ge=1)
-
-
-class Identity(Section):
-    """`[identity]`: how customers are recognised."""
-
-    # Before `derive_cid_from`, whose check needs it.
-    fields: dict[str, FieldPolicy] = Field(default_factory=dict)
-    # Before the hashes that need them.
-    hash_keys: Keys = ()
-    cid_hash: HashName = "md5"
-    field_hash: Literal["sha256", "hmac-sha256"] = "sha256"
-    norms: dict[str, tuple[NormName, ...]] = Field(default_factory=dict)
-    derive_cid_from: tuple[str, ...] = ("email", "phone")
-    verify: bool = True
-    attach_known_cid: bool = True
-    on_conflict: ConflictPolicy = "quarantine"
-    on_alias: AliasPolicy = "warn"
-    default_region: str = "VN"
-    gmail_dots: Literal["keep", "drop"] = "keep"
-    plus_tags: Literal["keep", "drop"] = "keep"
-    placeholder_cids: tuple[str, ...] = PLACEHOLDERS
-
-    @field_validator("default_region")
-    @classmethod
-    def _known_region(cls, value: str) -> str:
-        if value.upper() not in phonenumbers.SUPPORTED_REGIONS:
-            msg = "write a country as two letters (ISO 3166-1), such as VN, TH, ID, SG or US"
-            raise ValueError(msg)
-        return value.upper()
-
-    @field_validator("fields")
-    @classmethod
-    def _with_defaults(cls, value: dict[str, FieldPolicy]) -> dict[str, FieldPolicy]:
-        return {"email": "hash", "phone": "hash", **value}
-
-    @field_validator("cid_hash", "field_hash")
-    @classmethod
-    def _has_key(cls, value: str, info: ValidationInfo) -> str:
-        if value == "hmac-sha256" and not info.data.get("hash_keys"):
-            msg = 'hmac-sha256 needs a secret: add identity.hash_keys = ["id:key"], the newest first'
-            raise ValueError(msg)
-        return value
-
-    @property
-    def field_policies(self) -> dict[str, FieldPolicy]:
-        """Every identity field with its policy, `email` and `phone` always among them."""
-        return {"email": "hash", "phone": "hash", **self.fields}
-
-
-class Cookies(Section):
-    """`[cookies]`: the first-party cookies that carry the UID."""
-
-    name: CookieName = Field(default="_asm_uid", min_length=1)
-    twin_name: CookieName = "_asm_uid_s"
-    ppid_name: CookieName = ""
-    domain: str = ""
-    secure: bool = True
-    same_site: Literal["lax", "strict", "none"] = "lax"
-    lifetime_days: int = Field(default=400, ge=0, le=400)
-    renew_hours: float = Field(default=24.0, ge=0, le=24 * 400)
-    keys: Keys = ()
-
-    @field_validator("twin_name", "ppid_name")
-    @classmethod
-    def _names_differ(cls, value: str, info: ValidationInfo) -> str:
-        if value and value in {info.data.get("name"), info.data.get("twin_name")}:
-            msg = "each cookie needs a name of its own"
-            raise ValueError(msg)
-        return value
-
-    @field_validator("domain")
-    @classmethod
-    def _domain_or_host(cls, value: str) -> str:
-        return value if value in {"", "host"} else host_name(value.removeprefix("."))
-
-    @field_validator("same_site")
-    @classmethod
-    def _none_is_secure(cls, value: str, info: ValidationInfo) -> str:
-        if value == "none" and not info.data.get("secure", True):
-            msg = "browsers refuse SameSite=None without Secure: set cookies.secure = true"
-            raise ValueError(msg)
-        return value
 
 
 class Logging(Section):
@@ -183,20 +58,6 @@ class Logging(Section):
     format: Literal["auto", "json", "console"] = "auto"
     level: Literal["info", "warning", "error"] = "info"
     file: str = ""
-
-
-class Property(Section):
-    """One of `[[properties]]`: a site or app that may send events."""
-
-    portal_id: IdText
-    prop_id: IdText
-    site: Host
-    origins: tuple[Origin, ...] = ()
-    redirect_hosts: tuple[Host, ...] = ()
-    # Empty: as `[identity]` says.
-    on_conflict: Literal[ConflictPolicy, ""] = ""
-    on_alias: Literal[AliasPolicy, ""] = ""
-    s2s_secret: Secrets = ()
 
 
 class Settings(BaseSettings):

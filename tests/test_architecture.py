@@ -91,31 +91,13 @@ ROOMS = {
     },
     "cli": {"server", "demo", "sdk", "commands", "telemetry", "settings_errors", "terminal", "__init__"},
     "terminal": set(),
-    "settings": {
-        "settings_errors",
-        "settings_paths",
-        "settings_script",
-        "settings_tls",
-        "settings_types",
-        "settings_web",
-    },
-    "settings_paths": {"settings_types"},
-    "settings_script": {"settings_types"},
-    "settings_tls": {"settings_types"},
-    "settings_web": {"settings_types"},
-    "settings_types": set(),
-    "settings_errors": set(),
+    "settings": {"settings_errors"},
+    **{each.stem: set() for each in (ROOT / "gateway").glob("settings_*.py")},
     "__init__": set(),
     "__main__": {"cli"},
 }
-EVERYBODYS = {
-    "settings",
-    "settings_paths",
-    "settings_script",
-    "settings_tls",
-    "settings_types",
-    "settings_web",
-}
+# What can be set is known to all who need it.
+EVERYBODYS = {each.stem for each in (ROOT / "gateway").glob("settings*.py") if each.stem != "settings_errors"}
 AIOHTTP_ROOMS = {"assets", "web", "delivery", "sandbox", "app", "supervisor", "demo"}
 IMPURE = {
     "asyncio",

@@ -1,0 +1,21 @@
+"""`[[properties]]`: the sites and apps that may send events, and what each of them decides for itself."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from gateway.settings_types import AliasPolicy, ConflictPolicy, Host, IdText, Origin, Secrets, Section
+
+
+class Property(Section):
+    """One of `[[properties]]`: a site or app that may send events."""
+
+    portal_id: IdText
+    prop_id: IdText
+    site: Host
+    origins: tuple[Origin, ...] = ()
+    redirect_hosts: tuple[Host, ...] = ()
+    # Empty: as `[identity]` says.
+    on_conflict: Literal[ConflictPolicy, ""] = ""
+    on_alias: Literal[AliasPolicy, ""] = ""
+    s2s_secret: Secrets = ()
