@@ -20,8 +20,10 @@ from gateway import settings
 from gateway.events.enrichment import Enricher
 from gateway.events.identity import Identities
 from gateway.events.model import Binding, Stamp
+from gateway.events.occasion import Occasion
 from gateway.events.pipeline import Pipeline
 from gateway.events.shapes import Shapes, field_problem
+from gateway.events.world import NO_WORLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -150,19 +152,21 @@ def _parts_of_prepare(bench: Bench) -> list[Step]:
 
 
 def _parts_of_decide(bench: Bench) -> list[Step]:
-    each, enricher, stamp = bench.watch.each, Enricher(), fresh_stamp()
+    each, enricher, stamp = bench.watch.each, Enricher(NO_WORLD), fresh_stamp()
     numbers = itertools.count()
 
     def enrich(fields: JsonObject, request: Request) -> None:
-        enricher.enrich(
-            fields, request.head, client_ip="127.0.0.1", event_id="0" * 36, received_at=stamp.received_at
-        )
+        occasion = Occasion(request.head, "127.0.0.1", stamp.now_ms, stamp.received_at)
+        enricher.enrich(fields, occasion, "0" * 36)
 
     return [
         part("enrich", each(enrich, lambda: [(orjson.loads(r.body), r) for r in bench.requests()])),
         part(
             "device of a new user agent",
-            each(enricher.device, lambda: [(f"{hit.user_agent} n/{next(numbers)}",) for hit in bench.mix]),
+            each(
+                enricher.devices.device,
+                lambda: [(f"{hit.user_agent} n/{next(numbers)}",) for hit in bench.mix],
+            ),
             "ua-parser, once for each user agent",
         ),
         part(

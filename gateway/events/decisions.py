@@ -5,6 +5,8 @@ One `Verdict` for each event that came in; its outcome and reason come from the 
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from gateway.events.cookies import Visitor
@@ -21,6 +23,7 @@ from gateway.events.model import (
     Request,
     Stamp,
 )
+from gateway.events.occasion import Occasion
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.screening import Property
 from gateway.events.wire import Envelope
@@ -32,6 +35,8 @@ class Pending(msgspec.Struct):
     `came_with` is the UID that it came with, where `uid` is another by now, and `cause` why: `restored` (the browser had lost
     the UID, its signed cookie had not), `conflict` or `erased`. `conflict_cid` is the CID of the UID that it could not have,
     `conflict_uid`, in a conflict.
+    `remarks` are what the log says of it besides, by field: no value of the event's own, but words of the gateway's. `tallies` are what is counted
+    of it: kind and value, both of closed sets, for they are metric labels.
     `is_own`: the event itself says whose it is, by a UID, or by the customer that a link or a server names; else the UID is the visitor's or fresh.
     """
 
@@ -46,6 +51,8 @@ class Pending(msgspec.Struct):
     conflict_uid: str = ""
     moves: int = 0
     is_own: bool = True
+    remarks: dict[str, Any] = msgspec.field(default_factory=dict)
+    tallies: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
     def move(self, uid: str, cause: str) -> None:
         """Go on under another UID."""
@@ -94,6 +101,7 @@ class Prepared(msgspec.Struct, frozen=True):
     visitor: Visitor
     origin_allowed: bool
     is_foreign: bool
+    occasion: Occasion
 
     @property
     def envelope(self) -> Envelope:
@@ -136,6 +144,8 @@ class Verdict(msgspec.Struct, frozen=True):
     aliases: tuple[Alias, ...] = ()
     came_with: str = ""
     cause: str = ""
+    remarks: dict[str, Any] = {}
+    tallies: list[tuple[str, str]] = []
 
     @property
     def is_kept(self) -> bool:

@@ -26,7 +26,8 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
 
     `path` and `query` are as they came, still percent-encoded; `peer` is the address of the TCP peer, `forwarded_for` the
     raw value of the header that `server.client_address_header` names: whether it is believed is the pipeline's decision. `fetch_site`, `fetch_mode` and
-    `fetch_dest` are what the browser says of where a request came from and what for (`Sec-Fetch-…`: W3C Fetch Metadata).
+    `fetch_dest` are what the browser says of where a request came from and what for (`Sec-Fetch-…`: W3C Fetch Metadata). `named` are those of
+    the headers that the settings ask for (`Pipeline.wanted_headers`) that are there, by their names in lower case.
     """
 
     method: str
@@ -50,6 +51,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     fetch_site: str = ""
     fetch_mode: str = ""
     fetch_dest: str = ""
+    named: dict[str, str] = {}
 
 
 class Request(msgspec.Struct, frozen=True):

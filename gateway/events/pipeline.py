@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import orjson
-
 from gateway.events import bodies, conflicts, replies, wire
+from gateway.events.admission import Admission
 from gateway.events.client_address import ClientAddress
-from gateway.events.cookie_answers import CookieAnswers, is_forgotten
+from gateway.events.cookie_answers import CookieAnswers
 from gateway.events.cookies import UidCookie
 from gateway.events.decisions import Decision, Pending, Prepared, Scope, Verdict, quarantine_entry
 from gateway.events.enrichment import Enricher
@@ -20,17 +19,18 @@ from gateway.events.forms import joined, parse_query, split_request_id
 from gateway.events.identity import Identities
 from gateway.events.keyring import Keyring
 from gateway.events.limiting import Limiter
-from gateway.events.model import Head, Record
+from gateway.events.model import Head
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
-from gateway.events.places import attach, replace_uid
 from gateway.events.ppid import PpidDesk
 from gateway.events.preflights import Preflights
+from gateway.events.recording import Recorder
 from gateway.events.relay import RelayPolicy, asked_format
 from gateway.events.releases import Releases
 from gateway.events.remembering import remembered
-from gateway.events.screening import Properties, envelope_problem, is_foreign, server_problem
+from gateway.events.screening import Properties, envelope_problem
 from gateway.events.shapes import Shapes
 from gateway.events.uids import Uids
+from gateway.events.world import NO_WORLD, World
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,9 +45,10 @@ _UNAVAILABLE = Rejection(Reason.UNAVAILABLE, "", "the event could not be kept; s
 
 
 class Pipeline:
-    """Compiled policy: the same object serves the gateway and any other adapter."""
+    """Compiled policy: the same object serves the gateway and any other adapter. `wanted_headers`: what it reads of `Head.named`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, world: World = NO_WORLD) -> None:
+        self.wanted_headers: tuple[str, ...] = ()
         self._shapes = Shapes(
             max_keys=settings.server.max_keys,
             max_depth=settings.server.max_depth,
@@ -57,7 +58,7 @@ class Pipeline:
         self._properties = Properties(settings.properties, settings.identity)
         self._identities = Identities(settings.identity)
         self._uids = Uids(self._identities)
-        self._enricher = Enricher()
+        self._recorder = Recorder(self._identities, Enricher(world))
         server = settings.server
         self.client_address = ClientAddress(server.trusted_proxies, server.client_address_header)
         self.limiter = Limiter(settings, self.client_address)
@@ -74,6 +75,15 @@ class Pipeline:
         )
         self.ppid = PpidDesk(self._properties, self._cookie).answer
         self.preflight = Preflights(self._properties).answer
+        self._admission = Admission(
+            self._uids,
+            self._identities,
+            self._cookie,
+            self.limiter,
+            self._conflicts,
+            self.client_address,
+            lambda *names: self._about_origin(*names)[0],
+        )
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = remembered(
             _SCOPES,
@@ -103,7 +113,7 @@ class Pipeline:
         if decoded.envelope is not scope.envelope:
             scope = self._scope(decoded.envelope)
         may_hold = read is not body or bool(scope.envelope.fields) or self._identities.mentions_fields(body)
-        return self._prepared(request, stamp, scope, decoded, may_hold=may_hold)
+        return self._admission.admit(request, stamp, scope, decoded, may_hold=may_hold)
 
     def _of_form(self, request: Request, stamp: Stamp, form: bodies.Form) -> Prepared:
         """Prepare what came as parameters: a GET, or a form, which may hold the event as JSON in one of its fields."""
@@ -113,14 +123,14 @@ class Pipeline:
             decoded = wire.decode_body(envelope, request_id, form.text, self._shapes)
         else:
             decoded = wire.decode_query(parameters, self._shapes)
-        return self._prepared(request, stamp, self._scope(decoded.envelope), decoded, may_hold=True)
+        return self._admission.admit(request, stamp, self._scope(decoded.envelope), decoded, may_hold=True)
 
     def unread(self, request: Request, stamp: Stamp, rejection: Rejection) -> tuple[Prepared, Decision]:
         """Decide a request whose body could not be read (too large, broken compression): one event, rejected."""
         query, request_id = split_request_id(request.head.query)
         scope = self._scope_of_query(query).without(rejection)
         decoded = wire.Decoded(scope.envelope, request_id, [rejection])
-        prepared = self._prepared(request, stamp, scope, decoded, may_hold=True)
+        prepared = self._admission.admit(request, stamp, scope, decoded, may_hold=True)
         return prepared, self.decide(prepared, [])
 
     def glance(self, request: Request) -> Reply:
@@ -191,63 +201,6 @@ class Pipeline:
             asked, _ = wire.query_parts(envelope, {}, kind, format_)
         return Scope(envelope, owner, envelope_problem(envelope, owner), before_id, behind_id, asked)
 
-    def _prepared(
-        self, request: Request, stamp: Stamp, scope: Scope, decoded: wire.Decoded, *, may_hold: bool
-    ) -> Prepared:
-        head, envelope = request.head, scope.envelope
-        site = scope.owner.site if scope.owner is not None else ""
-        visitor = self._cookie.read("" if envelope.is_s2s else head.cookie, site, stamp.now_ms // 1000)
-        source = first_source = ("twin" if visitor.is_restored else "cookie") if visitor.uid else "fresh"
-        allowed, _ = self._about_origin(envelope.portal_id, envelope.prop_id, head.origin)
-        foreign = is_foreign(head, origin_allowed=allowed)
-        problem = scope.problem or server_problem(envelope, scope.owner, head.authorization)
-        fresh = ""
-        events: list[Pending | Rejection] = []
-        let_in: set[str] = set()
-        for index, fields in enumerate(decoded.events):
-            if problem is not None:
-                events.append(problem)
-                continue
-            if isinstance(fields, Rejection):
-                events.append(fields)
-                continue
-            uid = self.limiter.of_uid(self._uids.own(fields), visitor.uid, stamp.now_ms, let_in)
-            if isinstance(uid, Rejection):
-                events.append(uid)
-                continue
-            event_id = stamp.event_id(index)
-            request_id = decoded.request_id_of(index, event_id)
-            identified = self._identities.identify(fields, may_hold_fields=may_hold)
-            whence = "event"
-            if not uid and identified.cid is not None and (foreign or envelope.is_s2s):
-                # Who follows a link is not whom it names: the message may have been passed on. A server names who it was.
-                whence = "server" if envelope.is_s2s else "link"
-                uid = self._conflicts.mint(envelope.portal_id, whence, identified.cid, stamp)
-            elif not uid:
-                # A browser's events are one visitor's; those that a server sends together may be of many.
-                own = stamp.fresh_uid(index) if envelope.is_s2s else fresh or stamp.fresh_uid()
-                uid = fresh = visitor.uid or own
-                whence = source
-            is_own = whence in {"event", "link", "server"}
-            pending = Pending(event_id, request_id, uid, fields, identified, is_own=is_own)
-            if envelope.has_new_uid and not foreign and is_forgotten(visitor, uid, fields):
-                pending.move(visitor.twin.uid, "restored")
-                whence = "twin"
-            events.append(pending)
-            first_source = whence if index == 0 else first_source
-        return Prepared(
-            request,
-            stamp,
-            scope,
-            events,
-            decoded.is_batch,
-            self.client_address(head.peer, head.forwarded_for),
-            first_source,
-            visitor,
-            allowed,
-            foreign,
-        )
-
     def _verdict(self, prepared: Prepared, pending: Pending, binding: Binding) -> Verdict:
         identified, fields = pending.identified, pending.fields
         rejection = identified.rejection or conflicts.judge(prepared, pending, binding) or _ACCEPTED
@@ -259,7 +212,7 @@ class Pipeline:
         if outcome is not Outcome.MALFORMED:
             is_nobodys = rejection.reason is Reason.IDENTITY_STRIPPED
             relay = self.relay if outcome is Outcome.ACCEPTED else None
-            record = self._record(prepared, pending, cid, binding, relay, is_nobodys=is_nobodys)
+            record = self._recorder.record(prepared, pending, cid, binding, relay, is_nobodys=is_nobodys)
         return Verdict(
             rejection,
             event_id=pending.event_id,
@@ -279,55 +232,8 @@ class Pipeline:
             aliases=binding.aliases,
             came_with=pending.came_with,
             cause=pending.cause,
-        )
-
-    def _record(
-        self,
-        prepared: Prepared,
-        pending: Pending,
-        cid: str,
-        binding: Binding,
-        relay: RelayPolicy | None,
-        *,
-        is_nobodys: bool,
-    ) -> Record:
-        cookie = ""
-        fields, envelope, head = pending.fields, prepared.scope.envelope, prepared.request.head
-        scope, uid, request_id = prepared.scope, pending.uid, pending.request_id
-        if is_nobodys:
-            self._identities.strip(fields, pending.identified, uid, pending.came_with, binding.cid or "")
-            before_id, behind_id = wire.nobodys_query_parts(envelope)
-            uid, request_id = "", pending.event_id
-        else:
-            before_id, behind_id = scope.before_id, scope.behind_id
-            if relay is not None:
-                before_id, cookie = relay.outgoing(prepared, pending)
-            if pending.came_with:
-                replace_uid(fields, pending.came_with, uid, pending.cause)
-            fields["uid"] = uid
-            fields.setdefault("aid", uid)
-            if cid:
-                attach(fields, cid)
-        is_s2s = envelope.is_s2s
-        self._enricher.enrich(
-            fields,
-            # A server's address, program and language are not the customer's.
-            _NO_VISITOR if is_s2s else head,
-            client_ip="" if is_s2s else prepared.client_ip,
-            event_id=pending.event_id,
-            received_at=prepared.stamp.received_at,
-        )
-        return Record(
-            event_id=pending.event_id,
-            portal_id=envelope.portal_id,
-            prop_id=envelope.prop_id,
-            uid=uid,
-            accepted_ms=prepared.stamp.now_ms,
-            query=f"{before_id}{request_id}{behind_id}",
-            body=orjson.dumps(fields),
-            client_ip=prepared.client_ip,
-            user_agent=head.user_agent,
-            cookie=cookie,
+            remarks=pending.remarks,
+            tallies=pending.tallies,
         )
 
     def _reply(self, prepared: Prepared, verdicts: list[Verdict]) -> Reply:

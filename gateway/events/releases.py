@@ -23,6 +23,7 @@ from gateway.events.cookies import STRANGER
 from gateway.events.decisions import Pending, Prepared, Scope
 from gateway.events.forms import parse_query, split_request_id
 from gateway.events.model import AuditNote, Binding, Claim, Head, JsonObject, QuarantineEntry, Record, Request
+from gateway.events.occasion import Occasion
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.places import attach, replace_uid
 from gateway.events.shapes import field_problem
@@ -133,8 +134,9 @@ class Releases:
             wire.read_envelope(parse_query(query)), portal_id=entry.portal_id, prop_id=entry.prop_id
         )
         pending = Pending(entry.event_id, request_id, entry.record.uid, fields, identified)
+        head = Head(method="POST", path="")
         prepared = Prepared(
-            request=Request(Head(method="POST", path="")),
+            request=Request(head),
             stamp=stamp,
             scope=Scope(envelope, owner, None, "", ""),
             events=[pending],
@@ -144,6 +146,7 @@ class Releases:
             visitor=STRANGER,
             origin_allowed=False,
             is_foreign=False,
+            occasion=Occasion(head, now_ms=stamp.now_ms, received_at=stamp.received_at, owner=owner),
         )
         return Petition(entry, way, prepared, pending, held_fields)
 

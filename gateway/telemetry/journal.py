@@ -81,6 +81,8 @@ class Journal:
                 fields["action"] = redact(verdict.action)
             if verdict.cid or verdict.identified is not None:
                 _identity(verdict, fields)
+            if verdict.remarks or verdict.tallies:
+                self._remarked(verdict, fields)
             if reason is not Reason.OK:
                 fields["field"] = redact(verdict.rejection.field)
                 fields["detail"] = verdict.rejection.detail
@@ -95,6 +97,11 @@ class Journal:
             self._line(level, "event", fields)
         self._metrics.twin(prepared.visitor.twin.state)
         self._metrics.answer_seconds.note(duration_ms / 1000)
+
+    def _remarked(self, verdict: Verdict, fields: dict[str, Any]) -> None:
+        fields |= verdict.remarks
+        for kind, value in verdict.tallies:
+            self._metrics.remarked(kind, value)
 
     def _count_identity(self, verdict: Verdict) -> None:
         if verdict.is_new_binding:

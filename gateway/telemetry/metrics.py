@@ -184,6 +184,13 @@ class Metrics:
             "Requests that were not read, by what was wrong with their head or framing.",
             ("malformed", "framing", "head_too_large", "target_too_long", "method", "expectation"),
         )
+        remarks = _StepCounter(
+            "tracking_gateway_remarks",
+            "Events of which something was noticed on their way, by what: an event may be counted under several.",
+            ["kind", "value"],
+            registry=self.registry,
+        )
+        self._remark = lru_cache(1_024)(remarks.labels)
         self._relayed = lru_cache(16)(relayed.labels)
         self._archived = {name: archived.labels(name) for name in ("kept", "erased", "lost")}
         self._tls_failures = _StepCounter(
@@ -214,6 +221,10 @@ class Metrics:
     def event(self, outcome: Outcome, reason: Reason) -> None:
         """Count one event that came in."""
         self._events[outcome, reason].step()
+
+    def remarked(self, kind: str, value: str) -> None:
+        """Count an event of which this was noticed; both are of closed sets."""
+        self._remark(kind, value).step()
 
     def twin(self, state: TwinState) -> None:
         """Count a request that brought a signed cookie; one that brought none is not counted."""

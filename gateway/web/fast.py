@@ -103,8 +103,9 @@ class FastConnection(GatedConnection):
         body, self._held = data[self._head_end : end], data[end:]
         self._is_busy = True
         self._number += 1
-        self._server.answer_plain(
-            to_request(head, body, self._peer(), self._server.address_header), self._answer
+        server = self._server
+        server.answer_plain(
+            to_request(head, body, self._peer(), server.address_header, server.wanted_headers), self._answer
         )
 
     def _rest_of_body(self, data: bytes) -> bytes:

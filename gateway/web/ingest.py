@@ -76,6 +76,7 @@ class Ingest:
     ) -> None:
         self.max_body_bytes = max_body_bytes
         self.address_header = pipeline.client_address.header
+        self.wanted_headers = pipeline.wanted_headers
         self._pipeline = pipeline
         self._limiter = pipeline.limiter
         self._has_warned_of_proxy = False

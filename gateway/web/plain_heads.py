@@ -7,10 +7,13 @@ What always holds: a head that is read here is one that llhttp reads, to the sam
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.events.model import Head, Request
 from gateway.web.heads import STRAY
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MAX_HEAD_BYTES = 32_768
 _MAX_HEAD_FIELDS = 100
@@ -97,10 +100,20 @@ class _KnownFields(dict[bytes, tuple[str, str]]):
 _field_of = _KnownFields().__getitem__
 
 
-def to_request(head: PlainHead, body: bytes, peer: str, address_header: str = "x-forwarded-for") -> Request:
-    """Give a plain request as the pipeline takes it; `address_header`, in lower case, tells the visitor's address."""
+def to_request(
+    head: PlainHead,
+    body: bytes,
+    peer: str,
+    address_header: str = "x-forwarded-for",
+    wanted: Sequence[str] = (),
+) -> Request:
+    """Give a plain request as the pipeline takes it; `address_header` tells the visitor's address, `wanted` are headers that are handed on by name.
+
+    Both are in lower case.
+    """
     path, _, query = head.target.partition("?")
-    get = head.fields.get
+    fields = head.fields
+    get = fields.get
     return Request(
         Head(
             method=head.method,
@@ -122,6 +135,7 @@ def to_request(head: PlainHead, body: bytes, peer: str, address_header: str = "x
             authorization=get("authorization", ""),
             cookie=get("cookie", ""),
             forwarded_for=get(address_header, ""),
+            named={name: fields[name] for name in wanted if name in fields} if wanted else {},
         ),
         body,
     )

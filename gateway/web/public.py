@@ -27,7 +27,7 @@ from gateway.web.watch import Watch
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiohttp.abc import AbstractStreamWriter
     from aiohttp.http_parser import RawRequestMessage
@@ -88,6 +88,7 @@ class PublicServer(web.Server):
             limits, client_of, most or limits.connections, door, max_body_bytes=ingest.max_body_bytes
         )
         self.address_header = ingest.address_header
+        self.wanted_headers = ingest.wanted_headers
         self.always = always
         self._endpoints = endpoints
         self._is_fast = is_fast
@@ -145,7 +146,9 @@ class PublicServer(web.Server):
             return _OPTIONS_OF_ALL if path == "*" else refusal(404)
         if method in endpoint.methods:
             return await self._answered(
-                request, endpoint, _head(request, method, path, query, self.address_header)
+                request,
+                endpoint,
+                _head(request, method, path, query, self.address_header, self.wanted_headers),
             )
         allow = ", ".join(dict.fromkeys((*endpoint.methods, "OPTIONS")))
         return Reply(204, (("Allow", allow),)) if method == "OPTIONS" else refusal(405, allow)
@@ -214,8 +217,11 @@ class _Connection(FastConnection):
         return response
 
 
-def _head(request: web.BaseRequest, method: str, path: str, query: str, address_header: str) -> Head:
-    get = request.headers.get
+def _head(
+    request: web.BaseRequest, method: str, path: str, query: str, address_header: str, wanted: Sequence[str]
+) -> Head:
+    headers = request.headers
+    get = headers.get
     return Head(
         method=method,
         path=path,
@@ -239,7 +245,8 @@ def _head(request: web.BaseRequest, method: str, path: str, query: str, address_
         fetch_mode=get("Sec-Fetch-Mode", ""),
         fetch_dest=get("Sec-Fetch-Dest", ""),
         cookie=_text("; ".join(request.headers.getall("Cookie", ()))),
-        forwarded_for=_text(",".join(request.headers.getall(address_header, ()))),
+        forwarded_for=_text(",".join(headers.getall(address_header, ()))),
+        named={name: _text(",".join(headers.getall(name))) for name in wanted if name in headers},
     )
 
 

@@ -6,12 +6,13 @@ import pytest
 
 from gateway.events.enrichment import Enricher
 from gateway.events.model import Head
+from gateway.events.occasion import Occasion
+from gateway.events.world import NO_WORLD
 
 
 def enriched(fields, **head):
-    Enricher().enrich(
-        fields, Head(method="POST", path="/event", **head), client_ip="", event_id="e", received_at="t"
-    )
+    occasion = Occasion(Head(method="POST", path="/event", **head), received_at="t")
+    Enricher(NO_WORLD).enrich(fields, occasion, "e")
     return fields
 
 

@@ -1,0 +1,150 @@
+"""Which events of a request come in, and under which UID: screening, one event after the other, up to what each of them claims.
+
+What always holds: every event that was decoded comes out as a `Pending` or as the `Rejection` that names why not; the UID of an event
+is its own, else the visitor's, else a fresh one; whom a link or a server names never gets the UID of who happens to follow or to send it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from gateway.events.cookie_answers import is_forgotten
+from gateway.events.cookies import Visitor
+from gateway.events.decisions import Pending, Prepared, Scope
+from gateway.events.model import Head, Stamp
+from gateway.events.occasion import Occasion
+from gateway.events.outcome import Rejection
+from gateway.events.screening import is_foreign, server_problem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from gateway.events.client_address import ClientAddress
+    from gateway.events.conflicts import Conflicts
+    from gateway.events.cookies import UidCookie
+    from gateway.events.identity import Identities
+    from gateway.events.limiting import Limiter
+    from gateway.events.model import JsonObject, Request
+    from gateway.events.uids import Uids
+    from gateway.events.wire import Decoded
+
+# A server's address, program and language are not the customer's.
+_NO_VISITOR = Head(method="POST", path="")
+
+
+class _Arrival(msgspec.Struct):
+    """A request whose events are looked at: what holds for all of them, and what the ones before have left.
+
+    `fresh` is the UID that the request's visitor got, `first_source` where that of its first event came from, `let_in` the UIDs whose events were
+    let in.
+    """
+
+    scope: Scope
+    stamp: Stamp
+    visitor: Visitor
+    source: str
+    is_foreign: bool
+    may_hold: bool
+    fresh: str = ""
+    first_source: str = ""
+    let_in: set[str] = msgspec.field(default_factory=set)
+
+
+class Admission:
+    """Screens the events of a request and finds out whom each of them names; made of the pipeline's compiled parts."""
+
+    def __init__(
+        self,
+        uids: Uids,
+        identities: Identities,
+        cookie: UidCookie,
+        limiter: Limiter,
+        conflicts: Conflicts,
+        client_address: ClientAddress,
+        allows_origin: Callable[[str, str, str], bool],
+    ) -> None:
+        self._uids = uids
+        self._identities = identities
+        self._cookie = cookie
+        self._limiter = limiter
+        self._conflicts = conflicts
+        self._client_address = client_address
+        self._allows_origin = allows_origin
+
+    def admit(
+        self, request: Request, stamp: Stamp, scope: Scope, decoded: Decoded, *, may_hold: bool
+    ) -> Prepared:
+        """Give a request up to the claims. `may_hold`: its text may hold an identity field or a raw address."""
+        head, envelope, owner = request.head, scope.envelope, scope.owner
+        visitor = self._cookie.read(
+            "" if envelope.is_s2s else head.cookie,
+            owner.site if owner is not None else "",
+            stamp.now_ms // 1000,
+        )
+        source = ("twin" if visitor.is_restored else "cookie") if visitor.uid else "fresh"
+        allowed = self._allows_origin(envelope.portal_id, envelope.prop_id, head.origin)
+        foreign = is_foreign(head, origin_allowed=allowed)
+        client_ip = self._client_address(head.peer, head.forwarded_for)
+        occasion = Occasion(
+            _NO_VISITOR if envelope.is_s2s else head,
+            "" if envelope.is_s2s else client_ip,
+            stamp.now_ms,
+            stamp.received_at,
+            owner,
+        )
+        arrival = _Arrival(scope, stamp, visitor, source, foreign, may_hold, first_source=source)
+        problem = scope.problem or server_problem(envelope, owner, head.authorization)
+        events: list[Pending | Rejection] = []
+        for index, fields in enumerate(decoded.events):
+            if problem is not None:
+                events.append(problem)
+            elif isinstance(fields, Rejection):
+                events.append(fields)
+            else:
+                events.append(self._admitted(arrival, decoded, index, fields))
+        return Prepared(
+            request,
+            stamp,
+            scope,
+            events,
+            decoded.is_batch,
+            client_ip,
+            arrival.first_source,
+            visitor,
+            allowed,
+            foreign,
+            occasion,
+        )
+
+    def _admitted(
+        self, arrival: _Arrival, decoded: Decoded, index: int, fields: JsonObject
+    ) -> Pending | Rejection:
+        """Let one event in, with all that is known of it before the ledger is asked; or say why not."""
+        stamp, visitor = arrival.stamp, arrival.visitor
+        uid = self._limiter.of_uid(self._uids.own(fields), visitor.uid, stamp.now_ms, arrival.let_in)
+        if isinstance(uid, Rejection):
+            return uid
+        event_id = stamp.event_id(index)
+        request_id = decoded.request_id_of(index, event_id)
+        envelope = arrival.scope.envelope
+        identified = self._identities.identify(fields, may_hold_fields=arrival.may_hold)
+        whence = "event"
+        if not uid and identified.cid is not None and (arrival.is_foreign or envelope.is_s2s):
+            # Who follows a link is not whom it names: the message may have been passed on. A server names who it was.
+            whence = "server" if envelope.is_s2s else "link"
+            uid = self._conflicts.mint(envelope.portal_id, whence, identified.cid, stamp)
+        elif not uid:
+            # A browser's events are one visitor's; those that a server sends together may be of many.
+            own = stamp.fresh_uid(index) if envelope.is_s2s else arrival.fresh or stamp.fresh_uid()
+            uid = arrival.fresh = visitor.uid or own
+            whence = arrival.source
+        is_own = whence in {"event", "link", "server"}
+        pending = Pending(event_id, request_id, uid, fields, identified, is_own=is_own)
+        if envelope.has_new_uid and not arrival.is_foreign and is_forgotten(visitor, uid, fields):
+            pending.move(visitor.twin.uid, "restored")
+            whence = "twin"
+        if index == 0:
+            arrival.first_source = whence
+        return pending
