@@ -37,6 +37,7 @@ from gateway.stores import (
     open_ledger,
     open_partition,
 )
+from gateway.surroundings import open_world
 from gateway.telemetry.door import DoorBook
 from gateway.telemetry.journal import Journal
 from gateway.telemetry.metrics import Metrics
@@ -86,9 +87,10 @@ async def running_gateway(
     if worker == 0:
         _warn_of_open_folder(settings.data_dir, log)
     settings = with_cookie_key(settings)
-    pipeline = Pipeline(settings)
     deadline = Deadline(settings.server.drain_seconds)
     async with contextlib.AsyncExitStack() as stack:
+        world = await open_world(settings, journal, metrics, stack, is_first=worker == 0)
+        pipeline = Pipeline(settings, world)
         tls = _start_tls(settings, journal, metrics, stack)
         ledger, quarantine = await _open_stores(settings, journal, stack)
         numbers = [worker, *(left_behind(settings) if settings.server.workers == 1 else ())]

@@ -41,10 +41,12 @@ ROOMS = {
         "stores",
         "deadline",
     },
+    "surroundings": {"events", "telemetry"},
     "vendor_scripts": {"assets", "names", "telemetry", "__init__"},
     "app": {
         "assets",
         "vendor_scripts",
+        "surroundings",
         "events",
         "ledger",
         "quarantine",
