@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.events.consent import ALLOWED, Consent
 from gateway.events.cookies import Visitor
 from gateway.events.identity import Identified, Repair
 from gateway.events.model import (
@@ -38,6 +39,7 @@ class Pending(msgspec.Struct):
     `remarks` are what the log says of it besides, by field: no value of the event's own, but words of the gateway's. `tallies` are what is counted
     of it: kind and value, both of closed sets, for they are metric labels.
     `is_own`: the event itself says whose it is, by a UID, or by the customer that a link or a server names; else the UID is the visitor's or fresh.
+    `consent` is what its visitor has said about being measured, and what follows from it.
     """
 
     event_id: str
@@ -51,6 +53,7 @@ class Pending(msgspec.Struct):
     conflict_uid: str = ""
     moves: int = 0
     is_own: bool = True
+    consent: Consent = ALLOWED
     remarks: dict[str, Any] = msgspec.field(default_factory=dict)
     tallies: list[tuple[str, str]] = msgspec.field(default_factory=list)
 
