@@ -24,6 +24,7 @@ from pydantic_settings import SettingsError as SourceError
 from gateway.settings_delivery import Collector, Ledger, Quarantine, Spool
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_identity import Cookies, Identity
+from gateway.settings_network import Network
 from gateway.settings_paths import SOURCE_MAP, Paths
 from gateway.settings_property import Property
 from gateway.settings_script import Script, plain_url
@@ -77,6 +78,7 @@ class Settings(BaseSettings):
     paths: Paths = Paths()
     script: Script = Script()
     limits: Limits = Limits()
+    network: Network = Network()
     admin: Admin = Admin()
     collector: Collector = Collector()
     spool: Spool = Spool()

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from typing import Literal
 
-from gateway.settings_types import AliasPolicy, ConflictPolicy, Host, IdText, Origin, Secrets, Section
+from gateway.settings_types import (
+    AddressPolicy,
+    AliasPolicy,
+    ConflictPolicy,
+    Host,
+    IdText,
+    Origin,
+    Secrets,
+    Section,
+)
 
 
 class Property(Section):
@@ -19,3 +28,5 @@ class Property(Section):
     on_conflict: Literal[ConflictPolicy, ""] = ""
     on_alias: Literal[AliasPolicy, ""] = ""
     s2s_secret: Secrets = ()
+    # Empty: as `[network]` says.
+    client_address: Literal[AddressPolicy, ""] = ""

@@ -25,6 +25,7 @@ FieldPolicy = Literal["hash", "hash_and_pass", "pass", "drop"]
 NormName = Literal["meta", "google", "tiktok"]
 ConflictPolicy = Literal["quarantine", "new_uid", "strip"]
 AliasPolicy = Literal["warn", "quarantine"]
+AddressPolicy = Literal["full", "truncate", "hash", "drop"]
 
 _KEY = re.compile(r"(?P<id>[a-z0-9][a-z0-9_-]{0,15}):(?P<secret>.{16,256})\Z", re.DOTALL)
 _COOKIE_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}\Z")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING
 
+from gateway.daily_salt import FILE_NAME, DailySalt, put_away
 from gateway.events.world import World
+from gateway.outflow import cancelled
 
 if TYPE_CHECKING:
     import contextlib
+    from collections.abc import Callable
 
     from gateway.settings import Settings
     from gateway.telemetry.journal import Journal
@@ -23,5 +28,31 @@ async def open_world(
     is_first: bool,
 ) -> World:
     """Open what the core needs and keep it until `stack` is left; `is_first`: this process is the one that writes where only one may."""
-    del settings, journal, metrics, stack, is_first
-    return World()
+    del metrics
+    return World(salt=_open_salt(settings, journal, stack, is_first=is_first))
+
+
+def _open_salt(
+    settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack, *, is_first: bool
+) -> Callable[[int], bytes | bytearray]:
+    """Give the salt of the day, where addresses are hashed; where they are not (any more), a salt that is left is put away."""
+
+    def report(error: OSError) -> None:
+        journal.trouble(
+            "address_salt_unavailable",
+            cause=error.strerror or type(error).__name__,
+            hint=f"let the gateway write {settings.data_dir / FILE_NAME}; until then addresses are dropped, not hashed",
+        )
+
+    policies = {settings.network.client_address, *(each.client_address for each in settings.properties)}
+    if "hash" not in policies:
+        if is_first:
+            try:
+                put_away(settings.data_dir)
+            except OSError as error:
+                report(error)
+        return lambda _: b""
+    salt = DailySalt(settings.data_dir, lambda: time.time_ns() // 1_000_000, report)
+    stack.callback(salt.forget)
+    stack.push_async_callback(cancelled, asyncio.create_task(salt.keep()))
+    return salt.current

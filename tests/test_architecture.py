@@ -41,7 +41,8 @@ ROOMS = {
         "stores",
         "deadline",
     },
-    "surroundings": {"events", "telemetry"},
+    "surroundings": {"daily_salt", "events", "outflow", "telemetry"},
+    "daily_salt": set(),
     "vendor_scripts": {"assets", "names", "telemetry", "__init__"},
     "app": {
         "assets",

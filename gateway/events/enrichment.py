@@ -24,7 +24,7 @@ class Enricher:
 
     def __init__(self, world: World) -> None:
         self.devices = Devices()
-        self._network = Network(world)
+        self.network = Network(world)
         self._locale = page.locales()
 
     def enrich(self, fields: JsonObject, occasion: Occasion, event_id: str) -> None:
@@ -35,7 +35,7 @@ class Enricher:
         extra = fields.setdefault("extra", {})
         context = fields.setdefault("context", {})
         moments.add(extra, occasion, event_id)
-        self._network.add(context, occasion)
+        self.network.add(fields, context, occasion)
         self.devices.add(context, occasion)
         page.add(context, occasion, self._locale)
         campaign.add(context, extra, occasion)

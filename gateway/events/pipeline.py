@@ -55,10 +55,12 @@ class Pipeline:
             max_batch=settings.server.max_batch,
         )
         self._max_body_bytes = settings.server.max_body_bytes
-        self._properties = Properties(settings.properties, settings.identity)
+        self._properties = Properties(settings.properties, settings.identity, settings.network.client_address)
         self._identities = Identities(settings.identity)
         self._uids = Uids(self._identities)
-        self._recorder = Recorder(self._identities, Enricher(world))
+        enricher = Enricher(world)
+        self._recorder = Recorder(self._identities, enricher)
+        self._addresses = enricher.network.policies
         server = settings.server
         self.client_address = ClientAddress(server.trusted_proxies, server.client_address_header)
         self.limiter = Limiter(settings, self.client_address)
@@ -194,6 +196,8 @@ class Pipeline:
     def _scope(self, envelope: wire.Envelope) -> Scope:
         owner = self._properties.find(envelope.portal_id, envelope.prop_id)
         carried = self._identities.protect_parameters(envelope.carried)
+        if owner is not None:
+            carried = self._addresses.in_parameters(owner.client_address, carried)
         before_id, behind_id = wire.query_parts(envelope, carried)
         asked = before_id
         if self.relay is not None:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.events.identity import Identities
     from gateway.events.model import Binding
     from gateway.events.relay import RelayPolicy
+    from gateway.events.screening import Property
 
 
 class Recorder:
@@ -24,6 +25,7 @@ class Recorder:
     def __init__(self, identities: Identities, enricher: Enricher) -> None:
         self._identities = identities
         self._enricher = enricher
+        self._in_header = enricher.network.policies.in_header
 
     def record(
         self,
@@ -66,7 +68,10 @@ class Recorder:
             accepted_ms=prepared.stamp.now_ms,
             query=f"{before_id}{request_id}{behind_id}",
             body=orjson.dumps(fields),
-            client_ip=prepared.client_ip,
+            client_ip=self._address(prepared.client_ip, scope.owner),
             user_agent=head.user_agent,
             cookie=cookie,
         )
+
+    def _address(self, client_ip: str, owner: Property | None) -> str:
+        return client_ip if owner is None else self._in_header(owner.client_address, client_ip)

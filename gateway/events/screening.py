@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.events.outcome import Reason, Rejection
 from gateway.events.wire import RESPONSE_TYPES, Envelope
-from gateway.settings_types import AliasPolicy, ConflictPolicy
+from gateway.settings_types import AddressPolicy, AliasPolicy, ConflictPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,7 @@ class Property(msgspec.Struct, frozen=True):
     """A site or app that may send events, ready for use.
 
     `origins` are the exact origins that may read answers; when the settings name none, `site` and its sub-domains may.
-    `on_conflict` and `on_alias` are its own policies, or those of `[identity]`. `s2s_secrets` are the SHA-256 of those that servers send.
+    `on_conflict` and `on_alias` are its own policies, or those of `[identity]`. `s2s_secrets` are the SHA-256 of those that servers send; `client_address` is what leaves of a visitor's address.
     """
 
     portal_id: str
@@ -45,6 +45,7 @@ class Property(msgspec.Struct, frozen=True):
     on_conflict: ConflictPolicy = "quarantine"
     on_alias: AliasPolicy = "warn"
     s2s_secrets: tuple[bytes, ...] = ()
+    client_address: AddressPolicy = "full"
 
     def knows_server(self, authorization: str) -> bool:
         """Tell whether who sends this `Authorization` may say `is_s2s`: anybody where no secret is set, else who knows one of them.
@@ -85,7 +86,12 @@ class Property(msgspec.Struct, frozen=True):
 class Properties:
     """Every known property, by portal and property id."""
 
-    def __init__(self, configured: Sequence[settings.Property], identity: settings.Identity) -> None:
+    def __init__(
+        self,
+        configured: Sequence[settings.Property],
+        identity: settings.Identity,
+        client_address: AddressPolicy = "full",
+    ) -> None:
         self._by_ids = {
             (each.portal_id, each.prop_id): Property(
                 each.portal_id,
@@ -96,6 +102,7 @@ class Properties:
                 each.on_conflict or identity.on_conflict,
                 each.on_alias or identity.on_alias,
                 tuple(_digest(secret.get_secret_value()) for secret in each.s2s_secret),
+                each.client_address or client_address,
             )
             for each in configured
         }

@@ -6,19 +6,25 @@ What always holds: each of them answers at once, from memory, and raises nothing
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
 
 class Location(msgspec.Struct, frozen=True):
-    """Where an address is: `country` as ISO 3166-1 alpha-2 in capitals; what is not known is empty text."""
+    """Where an address is: `country` as ISO 3166-1 alpha-2 in capitals, `region` and `city` by name; what is not known is empty text.
+
+    `block` is the same as `context.geo`, with what else is to be told; it is shared between events: to be written out, not changed.
+    """
 
     country: str = ""
     region: str = ""
     city: str = ""
+    block: dict[str, Any] = {}
 
 
 NOWHERE = Location()
+"""The place of an address of which none is known: this very one."""
 
 
 def _nowhere(address: str) -> Location:
@@ -26,10 +32,16 @@ def _nowhere(address: str) -> Location:
     return NOWHERE
 
 
+def _no_salt(now_ms: int) -> bytes | bytearray:
+    del now_ms
+    return b""
+
+
 class World(msgspec.Struct, frozen=True):
-    """The functions. `locate` gives where an address is."""
+    """The functions. `locate` gives where an address is; `salt` the secret of the day of a moment in Unix milliseconds, empty where there is none."""
 
     locate: Callable[[str], Location] = _nowhere
+    salt: Callable[[int], bytes | bytearray] = _no_salt
 
 
 NO_WORLD = World()

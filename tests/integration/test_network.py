@@ -1,0 +1,91 @@
+"""A real gateway: what leaves of the visitor's address, and where she is."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import aiohttp
+import orjson
+
+from tests.processes import running_collector, running_gateway_process, until
+
+VISITOR = "203.0.113.77"
+SPOOFED = {
+    "Forwarded": "for=6.6.6.6",
+    "X-Real-IP": "6.6.6.6",
+    "CF-Connecting-IP": "6.6.6.6",
+    "True-Client-IP": "6.6.6.6",
+    "X-Client-IP": "6.6.6.6",
+}
+
+
+def day():
+    return datetime.now(UTC).date()
+
+
+async def sent(gateway, request_id, headers=None, **fields):
+    """Send an event and give the status."""
+    body = orjson.dumps({"ec": "pageview", "ea": "view", **fields})
+    async with (
+        aiohttp.ClientSession() as session,
+        session.post(gateway.collect_url(request_id), data=body, headers=headers or {}) as response,
+    ):
+        return response.status
+
+
+async def received(collector, *request_ids):
+    """Wait until a collector has these events, and give them by id."""
+
+    async def found():
+        events = {each["query"]["request_id"]: each for each in await collector.get("/events")}
+        return events if events.keys() >= set(request_ids) else None
+
+    return await until(found, f"{request_ids} have come")
+
+
+async def test_a_spoofed_header_reaches_nobody(tmp_path):
+    """Of an untrusted peer every such header is a word of the visitor's; behind a trusted proxy what she put in front is not reached."""
+    async with running_collector() as collector:
+        for name, server in (("open", {}), ("proxied", {"trusted_proxies": ["127.0.0.1/32"]})):
+            folder = tmp_path / name
+            folder.mkdir()
+            async with running_gateway_process(folder, collector.url, server=server) as gateway:
+                headers = {**SPOOFED, "X-Forwarded-For": f"6.6.6.6, {VISITOR}"}
+                assert 200 == await sent(gateway, name, headers)
+                event = (await received(collector, name))[name]
+                right = VISITOR if server else "127.0.0.1"
+                assert (right, right) == (event["headers"]["X-Forwarded-For"], event["body"]["context"]["ip"])
+                assert "6.6.6.6" not in str(event)
+                await gateway.stop()
+                assert "6.6.6.6" not in gateway.log()
+                assert VISITOR not in gateway.log()
+
+
+async def test_workers_hash_with_one_salt_and_keep_no_address(tmp_path):
+    """Several workers, a restart: the same visitor is the same; the address is in no file, no log line and no request."""
+    sections = {
+        "server": {"trusted_proxies": ["127.0.0.1/32"], "workers": 3},
+        "network": {"client_address": "hash"},
+    }
+    async with (
+        running_collector() as collector,
+        running_gateway_process(tmp_path, collector.url, **sections) as gateway,
+    ):
+        began = day()
+        names = [f"e{number}" for number in range(12)]
+        for name in names[:9]:
+            assert 200 == await sent(gateway, name, {"X-Forwarded-For": VISITOR}, extra={"ip": VISITOR})
+        await gateway.stop()
+        await gateway.start()
+        for name in names[9:]:
+            assert 200 == await sent(gateway, name, {"X-Forwarded-For": VISITOR})
+        events = await received(collector, *names)
+        # Two, when midnight came between.
+        assert len({events[name]["body"]["context"]["ip"] for name in names}) <= 1 + (day() != began)
+        assert {""} == {events[name]["headers"].get("X-Forwarded-For", "") for name in names}
+        assert VISITOR not in str(events)
+        await gateway.stop()
+        salt = (gateway.data_dir / "address.salt").read_text().split()[1]
+        assert salt not in gateway.log()
+        for path in tmp_path.rglob("*"):
+            assert not path.is_file() or VISITOR.encode() not in path.read_bytes(), path
