@@ -1,4 +1,4 @@
-"""The command line: `tracking-gateway serve | demo | check | snippet | doctor | ledger | quarantine | spool | script`.
+"""The command line: `tracking-gateway serve | demo | check | snippet | doctor | ledger | quarantine | spool | script | plan`.
 
 Exit codes: 0 done, 1 the world is in the way (a port, a disk, a ledger) or somebody said no, 2 a setting or an argument is wrong, 130
 interrupted. With `--json`, standard output is one JSON document, whatever becomes of the command.
@@ -25,6 +25,8 @@ from gateway.commands.doctor import doctor
 from gateway.commands.ledger import ledger_app
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
 from gateway.commands.paths import names_of_now, script_path, served_names, told_names
+from gateway.commands.plan import plan_app
+from gateway.commands.plan_words import seen_plan
 from gateway.commands.quarantine import quarantine_app
 from gateway.commands.script import script_app
 from gateway.commands.spool import spool_app
@@ -47,6 +49,7 @@ app.add_typer(ledger_app, name="ledger")
 app.add_typer(quarantine_app, name="quarantine")
 app.add_typer(spool_app, name="spool")
 app.add_typer(script_app, name="script")
+app.add_typer(plan_app, name="plan")
 
 
 _INTERRUPTED = 130
@@ -181,9 +184,18 @@ def check(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
     loaded = load(config, as_json=json)
     served = served_names(names_of_now(loaded), loaded)
     certificate, tls_notes = seen_certificate(loaded)
+    plan, plan_sentence = seen_plan(loaded, as_json=json)
     if json:
         found = {"certificate": certificate} if certificate is not None else {}
-        print_json({"ok": True, "settings": loaded.model_dump(mode="json"), "paths": served, **found})
+        print_json(
+            {
+                "ok": True,
+                "settings": loaded.model_dump(mode="json"),
+                "paths": served,
+                "tracking_plan": plan,
+                **found,
+            }
+        )
         return
     console = Console()
     table = Table("setting", "value", title=f"{escape(str(config))} can be used", title_justify="left")
@@ -194,6 +206,7 @@ def check(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
         if paths != [usual]:
             more = f", and {len(paths) - 6} more" if len(paths) > 6 else ""
             console.print(f"{usual} is served at {', '.join(paths[:6]) or 'no path'}{more}")
+    console.print(escape(plan_sentence))
     if certificate and "expires" in certificate:
         console.print(f"certificate for {', '.join(certificate['names'])} until {certificate['expires']}")
     for note in [*tls_notes, *_advice(loaded)]:

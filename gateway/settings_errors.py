@@ -124,6 +124,10 @@ def _masked(value: Any) -> Any:
 def _siblings(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
     current: Any = model
     for part in location[:-1]:
+        if get_origin(current) is dict:
+            # The part is one of the table's own names.
+            current = get_args(current)[1]
+            continue
         if isinstance(part, int) or not (isinstance(current, type) and issubclass(current, BaseModel)):
             continue
         field = current.model_fields.get(str(part))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from gateway.settings_plan import StandardPolicy  # noqa: TC001 -- pydantic reads the annotations when it runs
 from gateway.settings_types import (
     AddressPolicy,
     AliasPolicy,
@@ -27,6 +28,7 @@ class Property(Section):
     # Empty: as `[identity]` says.
     on_conflict: Literal[ConflictPolicy, ""] = ""
     on_alias: Literal[AliasPolicy, ""] = ""
+    standard_plan: Literal[StandardPolicy, ""] = ""
     s2s_secret: Secrets = ()
     # Empty: as `[network]` says.
     client_address: Literal[AddressPolicy, ""] = ""

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 from gateway.daily_salt import FILE_NAME, DailySalt, put_away
 from gateway.events.world import World
 from gateway.outflow import cancelled
+from gateway.plans.keeper import PlanKeeper
 
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable
 
+    from gateway.events.world import Judge
     from gateway.settings import Settings
     from gateway.telemetry.journal import Journal
     from gateway.telemetry.metrics import Metrics
@@ -29,7 +31,18 @@ async def open_world(
 ) -> World:
     """Open what the core needs and keep it until `stack` is left; `is_first`: this process is the one that writes where only one may."""
     del metrics
-    return World(salt=_open_salt(settings, journal, stack, is_first=is_first))
+    return World(
+        salt=_open_salt(settings, journal, stack, is_first=is_first),
+        judge=_open_plan(settings, journal, stack),
+    )
+
+
+def _open_plan(settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack) -> Judge | None:
+    """Give what judges events by the tracking plan of now; `None` where there is none."""
+    plan = PlanKeeper(settings, journal)
+    if plan.is_of_files:
+        stack.push_async_callback(cancelled, asyncio.create_task(plan.keep()))
+    return plan.judge if plan.is_needed else None
 
 
 def _open_salt(

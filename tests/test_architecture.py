@@ -41,8 +41,9 @@ ROOMS = {
         "stores",
         "deadline",
     },
-    "surroundings": {"daily_salt", "events", "outflow", "telemetry"},
+    "surroundings": {"daily_salt", "events", "outflow", "plans", "telemetry"},
     "daily_salt": set(),
+    "plans": {"events", "telemetry", "archive", "settings_errors"},
     "vendor_scripts": {"assets", "names", "telemetry", "__init__"},
     "app": {
         "assets",
@@ -88,6 +89,7 @@ ROOMS = {
         "delivery",
         "archive",
         "doctor",
+        "plans",
         "telemetry",
         "settings_errors",
         "terminal",

@@ -52,6 +52,7 @@ _MEANS = {
     Way.NEW_UID: "those in conflict under a new UID of the customer that they name",
     Way.STRIP: "as nobody's: without UID, customer and session",
     Way.ACCEPT_ALIAS: "with their UIDs bound to the customers that they name, for ever, although the address is known as another's",
+    Way.ACCEPT_VIOLATION: "as they are, although the tracking plan wants them otherwise",
 }
 
 
@@ -73,7 +74,7 @@ def release(  # noqa: PLR0913 -- each is an option
             "--as",
             metavar="WAY",
             help="policy: as it is, under the settings of now. new_uid: under a UID of the customer's own, where the UID is another's. "
-            "strip: as nobody's. accept_alias: although its address is known as another customer's.",
+            "strip: as nobody's. accept_alias: although its address is known as another customer's. accept_violation: although it is not as the tracking plan wants it.",
         ),
     ] = Way.POLICY,
     reason: ReasonOption = "",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.events.identity import Identities
     from gateway.events.limiting import Limiter
     from gateway.events.model import JsonObject, Request
+    from gateway.events.plan_step import PlanStep
     from gateway.events.uids import Uids
     from gateway.events.wire import Decoded
 
@@ -64,6 +65,7 @@ class Admission:
         conflicts: Conflicts,
         client_address: ClientAddress,
         allows_origin: Callable[[str, str, str], bool],
+        plan: PlanStep | None = None,
     ) -> None:
         self._uids = uids
         self._identities = identities
@@ -72,6 +74,7 @@ class Admission:
         self._conflicts = conflicts
         self._client_address = client_address
         self._allows_origin = allows_origin
+        self._plan = plan
 
     def admit(
         self, request: Request, stamp: Stamp, scope: Scope, decoded: Decoded, *, may_hold: bool
@@ -145,6 +148,8 @@ class Admission:
         if envelope.has_new_uid and not arrival.is_foreign and is_forgotten(visitor, uid, fields):
             pending.move(visitor.twin.uid, "restored")
             whence = "twin"
+        if self._plan is not None:
+            self._plan.look(envelope.portal_id, envelope.prop_id, pending, stamp.now_ms)
         if index == 0:
             arrival.first_source = whence
         return pending

@@ -36,6 +36,7 @@ class Pending(msgspec.Struct):
     `came_with` is the UID that it came with, where `uid` is another by now, and `cause` why: `restored` (the browser had lost
     the UID, its signed cookie had not), `conflict` or `erased`. `conflict_cid` is the CID of the UID that it could not have,
     `conflict_uid`, in a conflict.
+    `problem` is why it can't go out, or not as it is, where a step before the ledger has found one; what the ledger finds goes before it.
     `remarks` are what the log says of it besides, by field: no value of the event's own, but words of the gateway's. `tallies` are what is counted
     of it: kind and value, both of closed sets, for they are metric labels.
     `is_own`: the event itself says whose it is, by a UID, or by the customer that a link or a server names; else the UID is the visitor's or fresh.
@@ -53,6 +54,7 @@ class Pending(msgspec.Struct):
     conflict_uid: str = ""
     moves: int = 0
     is_own: bool = True
+    problem: Rejection | None = None
     consent: Consent = ALLOWED
     remarks: dict[str, Any] = msgspec.field(default_factory=dict)
     tallies: list[tuple[str, str]] = msgspec.field(default_factory=list)

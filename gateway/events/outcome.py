@@ -37,6 +37,7 @@ class Reason(StrEnum):
     CID_CONTRADICTION = "cid_contradiction"
     IDENTITY_ALIAS = "identity_alias"
     UID_ERASED = "uid_erased"
+    PLAN_VIOLATION = "plan_violation"
     UNKNOWN_PROPERTY = "unknown_property"
     UNAVAILABLE = "unavailable"
     RATE_LIMITED = "rate_limited"
@@ -72,6 +73,7 @@ FATES: dict[Reason, Fate] = {
     Reason.CID_CONTRADICTION: Fate(Outcome.QUARANTINED, 200, "warning"),
     Reason.IDENTITY_ALIAS: Fate(Outcome.QUARANTINED, 200, "warning"),
     Reason.UID_ERASED: Fate(Outcome.QUARANTINED, 200, "warning"),
+    Reason.PLAN_VIOLATION: Fate(Outcome.QUARANTINED, 200, "warning"),
     Reason.UNKNOWN_PROPERTY: Fate(Outcome.DROPPED, 403, "warning"),
     Reason.UNAVAILABLE: Fate(Outcome.DROPPED, 503, "error"),
     Reason.RATE_LIMITED: Fate(Outcome.DROPPED, 429, "warning"),

@@ -21,6 +21,7 @@ from gateway.events.keyring import Keyring
 from gateway.events.limiting import Limiter
 from gateway.events.model import Head
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
+from gateway.events.plan_step import PlanStep
 from gateway.events.ppid import PpidDesk
 from gateway.events.preflights import Preflights
 from gateway.events.recording import Recorder
@@ -73,7 +74,11 @@ class Pipeline:
         self._conflicts = conflicts.Conflicts(keyring)
         self.resolve = self._conflicts.resolve
         self.releases = Releases(
-            self._properties, self._identities, self._conflicts, attaches_known=self._attach_known
+            self._properties,
+            self._identities,
+            self._conflicts,
+            attaches_known=self._attach_known,
+            judge=world.judge,
         )
         self.ppid = PpidDesk(self._properties, self._cookie).answer
         self.preflight = Preflights(self._properties).answer
@@ -85,6 +90,7 @@ class Pipeline:
             self._conflicts,
             self.client_address,
             lambda *names: self._about_origin(*names)[0],
+            None if world.judge is None else PlanStep(world.judge, marks=settings.tracking_plan.mark_events),
         )
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = remembered(
@@ -208,6 +214,8 @@ class Pipeline:
     def _verdict(self, prepared: Prepared, pending: Pending, binding: Binding) -> Verdict:
         identified, fields = pending.identified, pending.fields
         rejection = identified.rejection or conflicts.judge(prepared, pending, binding) or _ACCEPTED
+        if pending.problem is not None and FATES[rejection.reason].outcome is Outcome.ACCEPTED:
+            rejection = pending.problem
         outcome = FATES[rejection.reason].outcome
         cid, repair = conflicts.settle(pending, binding, rejection, attaches_known=self._attach_known)
         category, action = fields["ec"], fields["ea"]

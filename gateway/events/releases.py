@@ -26,6 +26,7 @@ from gateway.events.model import AuditNote, Binding, Claim, Head, JsonObject, Qu
 from gateway.events.occasion import Occasion
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.places import attach, replace_uid
+from gateway.events.plan_step import plan_rejection
 from gateway.events.shapes import field_problem
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from gateway.events.identity import Identities
     from gateway.events.model import Stamp
     from gateway.events.screening import Properties, Property
+    from gateway.events.world import Judge
 
 _ACCEPTED = Rejection(Reason.OK)
 _NO_EVENT = Rejection(Reason.UNREADABLE, "", "it is no event that could be sent: its bytes can't be read")
@@ -49,6 +51,7 @@ class Way(StrEnum):
     NEW_UID = "new_uid"
     STRIP = "strip"
     ACCEPT_ALIAS = "accept_alias"
+    ACCEPT_VIOLATION = "accept_violation"
 
 
 class Goes(msgspec.Struct, frozen=True):
@@ -102,12 +105,19 @@ class Releases:
     """Decides about releases by the compiled policy of a pipeline."""
 
     def __init__(
-        self, properties: Properties, identities: Identities, of: Conflicts, *, attaches_known: bool
+        self,
+        properties: Properties,
+        identities: Identities,
+        of: Conflicts,
+        *,
+        attaches_known: bool,
+        judge: Judge | None = None,
     ) -> None:
         self._properties = properties
         self._identities = identities
         self._conflicts = of
         self._attaches_known = attaches_known
+        self._judge = judge
 
     def ask(self, entry: QuarantineEntry, way: Way, stamp: Stamp) -> Petition | Stays:
         """Read a held event anew; gives what the ledger is to be asked of it, or why it stays whatever the ledger says."""
@@ -125,6 +135,9 @@ class Releases:
         owner = _minded(owner, way)
         if entry.reason == Reason.IDENTITY_ALIAS and owner.on_alias == "quarantine" and way is not Way.STRIP:
             return _stays(conflicts.ALIAS)
+        violation = None if way is Way.ACCEPT_VIOLATION else self._violation(entry, fields)
+        if violation is not None:
+            return _stays(violation)
         held_fields = orjson.loads(entry.record.body)
         identified = self._identities.identify(fields, may_hold_fields=True)
         if identified.rejection is not None and way is not Way.STRIP:
@@ -149,6 +162,13 @@ class Releases:
             occasion=Occasion(head, now_ms=stamp.now_ms, received_at=stamp.received_at, owner=owner),
         )
         return Petition(entry, way, prepared, pending, held_fields)
+
+    def _violation(self, entry: QuarantineEntry, fields: JsonObject) -> Rejection | None:
+        """Say what of the plan of now an event has not kept that was held for that; what was held for something else is not held to it."""
+        if entry.reason != Reason.PLAN_VIOLATION or self._judge is None:
+            return None
+        found = self._judge(entry.portal_id, entry.prop_id, fields, is_held=True)
+        return plan_rejection(found) if found and found[0].severity == "quarantine" else None
 
     def resolve(self, petition: Petition, binding: Binding) -> bool:
         """Move an event to another UID, in place, where its way allows it; `True` when it was, so that the ledger has to be asked again."""
@@ -222,7 +242,7 @@ class Releases:
 
 def _minded(owner: Property, way: Way) -> Property:
     """Give a property with the policies that a way stands for: what a person decides goes before the settings."""
-    if way is Way.POLICY:
+    if way in {Way.POLICY, Way.ACCEPT_VIOLATION}:
         return owner
     return msgspec.structs.replace(
         owner,

@@ -37,6 +37,11 @@ REMEDIES: dict[Reason, Remedy] = {
         "its UID was erased because a person asked to be forgotten",
         "nothing: it must never go out; discard it",
     ),
+    Reason.PLAN_VIOLATION: Remedy(
+        "it is not as the tracking plan wants it, and the plan says `quarantine` for that rule",
+        "mend the plan (`tracking-gateway plan check`), then a plain release asks the plan of now again; `--as accept_violation` sends it as it "
+        "is; what the page did not send can't be added afterwards, so mend the page",
+    ),
     Reason.REFUSED_BY_COLLECTOR: Remedy(
         "the collector would not take it, and sending it again as it is was no use at that time",
         "a plain release sends it again: worth it once the collector's side is mended; refused again, it comes back here",

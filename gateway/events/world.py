@@ -5,10 +5,14 @@ What always holds: each of them answers at once, from memory, and raises nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+
+if TYPE_CHECKING:
+    from gateway.events.model import JsonObject
+    from gateway.events.tracking_plan import Violation
 
 
 class Location(msgspec.Struct, frozen=True):
@@ -37,11 +41,25 @@ def _no_salt(now_ms: int) -> bytes | bytearray:
     return b""
 
 
+class Judge(Protocol):
+    """The tracking plan of now: gives what an event of a property has not kept; `is_held`: it has what the gateway adds."""
+
+    def __call__(
+        self, portal_id: str, prop_id: str, fields: JsonObject, *, is_held: bool = False
+    ) -> Sequence[Violation]:
+        """Judge."""
+
+
 class World(msgspec.Struct, frozen=True):
-    """The functions. `locate` gives where an address is; `salt` the secret of the day of a moment in Unix milliseconds, empty where there is none."""
+    """The functions.
+
+    `locate` gives where an address is; `salt` the secret of the day of a moment in Unix milliseconds, empty where there is none;
+    `judge` what an event has not kept of the tracking plan, `None` where there is no plan.
+    """
 
     locate: Callable[[str], Location] = _nowhere
     salt: Callable[[int], bytes | bytearray] = _no_salt
+    judge: Judge | None = None
 
 
 NO_WORLD = World()
