@@ -21,6 +21,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway import __version__, settings
+from gateway.commands.delegation import delegation
 from gateway.commands.doctor import doctor
 from gateway.commands.ledger import ledger_app
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
@@ -267,6 +268,7 @@ def snippet(
         source = "--nonce" if str(error).startswith("nonce: ") else "--url" if url else "server.public_url"
         what = str(error).removeprefix("base_url: ").removeprefix("nonce: ")
         fail(f"{source}: {what}", code=2, as_json=json)
+    text = delegation(loaded, base) + text
     if json:
         told = told_names(names, base)
         print_json({"portal_id": property_.portal_id, "prop_id": property_.prop_id, **told, "html": text})

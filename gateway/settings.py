@@ -22,6 +22,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from gateway.settings_delivery import Collector, Ledger, Quarantine, Spool
+from gateway.settings_device import Device
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_identity import Cookies, Identity
 from gateway.settings_network import Network
@@ -80,6 +81,7 @@ class Settings(BaseSettings):
     script: Script = Script()
     limits: Limits = Limits()
     network: Network = Network()
+    device: Device = Device()
     admin: Admin = Admin()
     collector: Collector = Collector()
     spool: Spool = Spool()

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class Enricher:
     """Adds to events what their request tells."""
 
-    def __init__(self, world: World) -> None:
-        self.devices = Devices()
+    def __init__(self, world: World, client_hints: str = "off") -> None:
+        self.devices = Devices(client_hints)
         self.network = Network(world)
         self._locale = page.locales()
 

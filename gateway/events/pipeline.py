@@ -59,7 +59,9 @@ class Pipeline:
         self._properties = Properties(settings.properties, settings.identity, settings.network.client_address)
         self._identities = Identities(settings.identity)
         self._uids = Uids(self._identities)
-        enricher = Enricher(world)
+        enricher = Enricher(world, settings.device.client_hints)
+        self.wanted_headers += enricher.devices.wanted_headers
+        self._asks_for_hints = settings.device.client_hints == "high"
         self._recorder = Recorder(self._identities, enricher)
         self._addresses = enricher.network.policies
         server = settings.server
@@ -251,6 +253,8 @@ class Pipeline:
     def _reply(self, prepared: Prepared, verdicts: list[Verdict]) -> Reply:
         envelope, head, property_ = prepared.envelope, prepared.request.head, prepared.owner
         _, headers = self._about_origin(envelope.portal_id, envelope.prop_id, head.origin)
+        if self._asks_for_hints and head.fetch_mode == "navigate":
+            headers += replies.CLIENT_HINTS
         first = verdicts[0]
         if len(verdicts) == 1 and not first.is_kept and not prepared.is_batch:
             target = property_ is not None and property_.redirect_target(envelope.redirect_url) is not None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from gateway.events import jsonp
+from gateway.events import client_hints, jsonp
 from gateway.events.coding import ACCEPTED
 from gateway.events.model import Reply
 from gateway.events.outcome import FATES, WORDS, Reason, Rejection
@@ -32,6 +32,9 @@ _GIF: Headers = (("Content-Type", "image/gif"), *_ALWAYS)
 # Whoever opens a script whose address says what it calls gets a file, not a document.
 _NO_PAGE: Headers = (("Content-Disposition", 'attachment; filename="f.txt"'),)
 _RETRY: Headers = (("Retry-After", str(RETRY_AFTER_SECONDS)),)
+CLIENT_HINTS: Headers = (("Accept-CH", client_hints.ACCEPT),)
+"""What asks a browser to say more of itself from now on. It listens on navigations alone."""
+
 # What an answer of this status says besides: RFC 9110, sections 10.2.3, 11.6.1 and 15.5.16.
 _NOTES: dict[int, Headers] = {
     401: (("WWW-Authenticate", 'Bearer realm="tracking-gateway"'),),

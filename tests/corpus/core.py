@@ -24,6 +24,8 @@ from tests.corpus.case import Case, Message, messages
 from tests.corpus.rendering import Names, SeenAnswer, SeenEvent, blocks, query_pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from gateway.events.decisions import Decision, Prepared, Verdict
     from gateway.events.model import Reply
 
@@ -76,7 +78,7 @@ async def play(case: Case, pipeline: Pipeline) -> list[list[str]]:
 async def _played(
     message: Message, stamp: Any, pipeline: Pipeline, ledger: MemoryLedger
 ) -> tuple[list[Verdict], Reply]:
-    request = _request(message)
+    request = _request(message, pipeline.wanted_headers)
     if request.head.path == PPID_PATH:
         return [], pipeline.ppid(request, stamp.now_ms)
     assert request.head.path in COLLECT_PATHS, f"{request.head.path} is for the live player alone"
@@ -96,7 +98,7 @@ async def take(request: Request, stamp: Any, pipeline: Pipeline, ledger: MemoryL
     return pipeline.decide(prepared, bindings)
 
 
-def _request(message: Message) -> Request:
+def _request(message: Message, wanted: Sequence[str] = ()) -> Request:
     fields: dict[str, str] = {}
     for name, value in message.fields:
         joined = _LISTS.get(name)
@@ -111,6 +113,7 @@ def _request(message: Message) -> Request:
     names = {field: _HEADERS.get(field, field.replace("_", "-")) for field in Head.__struct_fields__}
     said = {field: fields[name] for field, name in names.items() if name in fields}
     head = {**said, "method": message.method, "path": path, "query": query, "peer": PEER}
+    head["named"] = {name: fields[name] for name in wanted if name in fields}
     return Request(msgspec.convert(head, Head), message.body)
 
 

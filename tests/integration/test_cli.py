@@ -160,6 +160,20 @@ async def test_the_snippet_is_html_with_the_gateways_address(config):
     assert "https://gw.example/insight.js" in from_settings.out
 
 
+async def test_the_snippet_hands_on_the_client_hints_that_are_wanted(config):
+    """The line stands before the tag, and names the gateway's origin, not what a proxy puts before its paths."""
+    high = {"TRACKING_GATEWAY_DEVICE__CLIENT_HINTS": "high"}
+    text, low = await asyncio.gather(
+        run("snippet", "--config", config, "--url", "https://t.example/x/", **high),
+        run("snippet", "--config", config),
+    )
+    first = text.out.partition("\n")[0]
+    assert first.startswith(
+        '<meta http-equiv="Delegate-CH" content="sec-ch-ua-platform-version https://t.example; '
+    )
+    assert "Delegate-CH" not in low.out
+
+
 async def test_a_snippet_for_several_properties_needs_to_be_told_which(config):
     """The error lists what may be written; one id in two portals needs the portal as well."""
     extended(config, SECOND_PROPERTY + SAME_ID)
