@@ -21,7 +21,7 @@ from pydantic import (
 )
 
 HashName = Literal["md5", "sha256", "hmac-sha256"]
-FieldPolicy = Literal["hash", "hash_and_pass", "pass", "drop"]
+FieldPolicy = Literal["hash", "hash_and_pass", "pass", "mask", "drop"]
 NormName = Literal["meta", "google", "tiktok"]
 ConflictPolicy = Literal["quarantine", "new_uid", "strip"]
 AliasPolicy = Literal["warn", "quarantine"]

@@ -6,7 +6,7 @@ is its own, else the visitor's, else a fresh one; whom a link or a server names 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gateway.events.cookies import UidCookie
     from gateway.events.identity import Identities
     from gateway.events.limiting import Limiter
+    from gateway.events.masking import Masking
     from gateway.events.model import JsonObject, Request
     from gateway.events.plan_step import PlanStep
     from gateway.events.uids import Uids
@@ -48,9 +49,17 @@ class _Arrival(msgspec.Struct):
     source: str
     is_foreign: bool
     may_hold: bool
+    may_mask: bool
     fresh: str = ""
     first_source: str = ""
     let_in: set[str] = msgspec.field(default_factory=set)
+
+
+class Steps(NamedTuple):
+    """What is done with each event besides, in this order; `None`: nothing is set."""
+
+    masking: Masking
+    plan: PlanStep | None = None
 
 
 class Admission:
@@ -65,7 +74,7 @@ class Admission:
         conflicts: Conflicts,
         client_address: ClientAddress,
         allows_origin: Callable[[str, str, str], bool],
-        plan: PlanStep | None = None,
+        steps: Steps,
     ) -> None:
         self._uids = uids
         self._identities = identities
@@ -74,12 +83,24 @@ class Admission:
         self._conflicts = conflicts
         self._client_address = client_address
         self._allows_origin = allows_origin
-        self._plan = plan
+        self._masking = steps.masking
+        self._plan = steps.plan
 
     def admit(
-        self, request: Request, stamp: Stamp, scope: Scope, decoded: Decoded, *, may_hold: bool
+        self,
+        request: Request,
+        stamp: Stamp,
+        scope: Scope,
+        decoded: Decoded,
+        *,
+        may_hold: bool,
+        may_mask: bool = True,
     ) -> Prepared:
-        """Give a request up to the claims. `may_hold`: its text may hold an identity field or a raw address."""
+        """Give a request up to the claims.
+
+        `may_hold`: its text may hold an identity field or a raw address; `may_mask`: it may hold something that is to be masked.
+        """
+        request = self._masking.request(request)
         head, envelope, owner = request.head, scope.envelope, scope.owner
         visitor = self._cookie.read(
             "" if envelope.is_s2s else head.cookie,
@@ -97,7 +118,7 @@ class Admission:
             stamp.received_at,
             owner,
         )
-        arrival = _Arrival(scope, stamp, visitor, source, foreign, may_hold, first_source=source)
+        arrival = _Arrival(scope, stamp, visitor, source, foreign, may_hold, may_mask, first_source=source)
         problem = scope.problem or server_problem(envelope, owner, head.authorization)
         events: list[Pending | Rejection] = []
         for index, fields in enumerate(decoded.events):
@@ -133,6 +154,8 @@ class Admission:
         request_id = decoded.request_id_of(index, event_id)
         envelope = arrival.scope.envelope
         identified = self._identities.identify(fields, may_hold_fields=arrival.may_hold)
+        if arrival.may_mask:
+            self._masking.mask(fields)
         whence = "event"
         if not uid and identified.cid is not None and (arrival.is_foreign or envelope.is_s2s):
             # Who follows a link is not whom it names: the message may have been passed on. A server names who it was.

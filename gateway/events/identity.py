@@ -112,8 +112,13 @@ class Identities:
             keyring=keyring,
         )
         self._verify = identity.verify
+        self._placeholders = _placeholders(identity.placeholder_cids)
         self._protection = Protection(
-            identity, self._addresses, Hasher(identity.field_hash, keyring), self.opaque_uid
+            identity,
+            self._addresses,
+            Hasher(identity.field_hash, keyring),
+            self.opaque_uid,
+            self.is_placeholder,
         )
         self._derived_from = tuple(identity.derive_cid_from)
         known = dict.fromkeys([*self._derived_from, *identity.field_policies])
@@ -127,7 +132,7 @@ class Identities:
             if not any(name != each and name.endswith(each) for each in needles)
         ]
         self._needles = tuple(f'{name}"'.encode() for name in ends)
-        self._placeholders = _placeholders(identity.placeholder_cids)
+        self.protect = self._protection.protect
         self.protect_parameters = self._protection.protect_parameters
 
     def mentions_fields(self, body: bytes) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.events import bodies, conflicts, replies, wire
-from gateway.events.admission import Admission
+from gateway.events.admission import Admission, Steps
 from gateway.events.client_address import ClientAddress
 from gateway.events.cookie_answers import CookieAnswers
 from gateway.events.cookies import UidCookie
@@ -19,6 +19,7 @@ from gateway.events.forms import joined, parse_query, split_request_id
 from gateway.events.identity import Identities
 from gateway.events.keyring import Keyring
 from gateway.events.limiting import Limiter
+from gateway.events.masking import Masking
 from gateway.events.model import Head
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.plan_step import PlanStep
@@ -58,6 +59,7 @@ class Pipeline:
         self._max_body_bytes = settings.server.max_body_bytes
         self._properties = Properties(settings.properties, settings.identity, settings.network.client_address)
         self._identities = Identities(settings.identity)
+        self._masking = Masking(settings.privacy, settings.identity, self._identities.protect)
         self._uids = Uids(self._identities)
         enricher = Enricher(world, settings.device.client_hints)
         self.wanted_headers += enricher.devices.wanted_headers
@@ -72,12 +74,13 @@ class Pipeline:
         self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
         self._cookie_answers = CookieAnswers(self._cookie, self._uids.usable)
         is_relay, names = settings.collector.mode == "relay", settings.collector.relay_cookies
-        self.relay = RelayPolicy(names, self._cookie, self._identities.is_raw) if is_relay else None
+        self.relay = RelayPolicy(names, self._cookie, self._is_raw) if is_relay else None
         self._conflicts = conflicts.Conflicts(keyring)
         self.resolve = self._conflicts.resolve
         self.releases = Releases(
             self._properties,
             self._identities,
+            self._masking,
             self._conflicts,
             attaches_known=self._attach_known,
             judge=world.judge,
@@ -92,7 +95,12 @@ class Pipeline:
             self._conflicts,
             self.client_address,
             lambda *names: self._about_origin(*names)[0],
-            None if world.judge is None else PlanStep(world.judge, marks=settings.tracking_plan.mark_events),
+            Steps(
+                self._masking,
+                None
+                if world.judge is None
+                else PlanStep(world.judge, marks=settings.tracking_plan.mark_events),
+            ),
         )
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = remembered(
@@ -122,8 +130,10 @@ class Pipeline:
         decoded = wire.decode_body(scope.envelope, request_id, read, self._shapes)
         if decoded.envelope is not scope.envelope:
             scope = self._scope(decoded.envelope)
-        may_hold = read is not body or bool(scope.envelope.fields) or self._identities.mentions_fields(body)
-        return self._admission.admit(request, stamp, scope, decoded, may_hold=may_hold)
+        is_other = read is not body or bool(scope.envelope.fields)
+        may_hold = is_other or self._identities.mentions_fields(body)
+        may_mask = is_other or self._masking.may_hold(body)
+        return self._admission.admit(request, stamp, scope, decoded, may_hold=may_hold, may_mask=may_mask)
 
     def _of_form(self, request: Request, stamp: Stamp, form: bodies.Form) -> Prepared:
         """Prepare what came as parameters: a GET, or a form, which may hold the event as JSON in one of its fields."""
@@ -206,12 +216,16 @@ class Pipeline:
         carried = self._identities.protect_parameters(envelope.carried)
         if owner is not None:
             carried = self._addresses.in_parameters(owner.client_address, carried)
+        carried = self._masking.parameters(carried)
         before_id, behind_id = wire.query_parts(envelope, carried)
         asked = before_id
         if self.relay is not None:
             kind, format_ = envelope.response_type, asked_format(envelope.format)
             asked, _ = wire.query_parts(envelope, {}, kind, format_)
         return Scope(envelope, owner, envelope_problem(envelope, owner), before_id, behind_id, asked)
+
+    def _is_raw(self, text: str) -> bool:
+        return self._identities.is_raw(text) or self._masking.holds(text)
 
     def _verdict(self, prepared: Prepared, pending: Pending, binding: Binding) -> Verdict:
         identified, fields = pending.identified, pending.fields

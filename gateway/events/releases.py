@@ -32,6 +32,7 @@ from gateway.events.shapes import field_problem
 if TYPE_CHECKING:
     from gateway.events.conflicts import Conflicts
     from gateway.events.identity import Identities
+    from gateway.events.masking import Masking
     from gateway.events.model import Stamp
     from gateway.events.screening import Properties, Property
     from gateway.events.world import Judge
@@ -108,6 +109,7 @@ class Releases:
         self,
         properties: Properties,
         identities: Identities,
+        masking: Masking,
         of: Conflicts,
         *,
         attaches_known: bool,
@@ -115,6 +117,7 @@ class Releases:
     ) -> None:
         self._properties = properties
         self._identities = identities
+        self._masking = masking
         self._conflicts = of
         self._attaches_known = attaches_known
         self._judge = judge
@@ -140,6 +143,8 @@ class Releases:
             return _stays(violation)
         held_fields = orjson.loads(entry.record.body)
         identified = self._identities.identify(fields, may_hold_fields=True)
+        # It may be held since before a pattern was set.
+        self._masking.mask(fields)
         if identified.rejection is not None and way is not Way.STRIP:
             return _stays(identified.rejection)
         query, request_id = split_request_id(entry.record.query)
