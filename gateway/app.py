@@ -89,7 +89,7 @@ async def running_gateway(
     settings = with_cookie_key(settings)
     deadline = Deadline(settings.server.drain_seconds)
     async with contextlib.AsyncExitStack() as stack:
-        world = await open_world(settings, journal, metrics, stack, is_first=worker == 0)
+        world, others = await open_world(settings, journal, metrics, stack, is_first=worker == 0)
         pipeline = Pipeline(settings, world)
         tls = _start_tls(settings, journal, metrics, stack)
         ledger, quarantine = await _open_stores(settings, journal, stack)
@@ -142,6 +142,7 @@ async def running_gateway(
             spools,
             settings.data_dir,
             others={
+                **others,
                 "script": vendor.trouble,
                 "descriptors": lambda: scarce,
                 **({"tls": tls.trouble} if tls is not None else {}),

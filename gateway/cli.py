@@ -6,8 +6,6 @@ interrupted. With `--json`, standard output is one JSON document, whatever becom
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import os
 import signal
 import sys
@@ -21,8 +19,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from gateway import __version__, settings
+from gateway.commands.advice import advice
 from gateway.commands.delegation import delegation
 from gateway.commands.doctor import doctor
+from gateway.commands.geo import described, seen_database
 from gateway.commands.ledger import ledger_app
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
 from gateway.commands.paths import names_of_now, script_path, served_names, told_names
@@ -186,8 +186,10 @@ def check(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
     served = served_names(names_of_now(loaded), loaded)
     certificate, tls_notes = seen_certificate(loaded)
     plan, plan_sentence = seen_plan(loaded, as_json=json)
+    database, geo_notes = seen_database(loaded)
     if json:
-        found = {"certificate": certificate} if certificate is not None else {}
+        seen = {"certificate": certificate, "geo": database}
+        found = {name: what for name, what in seen.items() if what is not None}
         print_json(
             {
                 "ok": True,
@@ -210,7 +212,9 @@ def check(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
     console.print(escape(plan_sentence))
     if certificate and "expires" in certificate:
         console.print(f"certificate for {', '.join(certificate['names'])} until {certificate['expires']}")
-    for note in [*tls_notes, *_advice(loaded)]:
+    if database is not None:
+        console.print(escape(described(database)))
+    for note in [*tls_notes, *geo_notes, *advice(loaded)]:
         console.print(f"[yellow]note[/yellow] {escape(note)}")
 
 
@@ -293,55 +297,3 @@ def _chosen(loaded: Settings, prop_id: str, portal_id: str, *, as_json: bool) ->
     )
     what = "several properties are meant" if chosen else "there is no such property"
     return fail(f"{what}: write one of {known}", code=2, as_json=as_json)
-
-
-def _advice(loaded: Settings) -> list[str]:
-    """Say what is allowed but probably not meant."""
-    notes = [
-        f"identity.fields.{name} = {policy!r}: raw values leave to the collector"
-        for name, policy in loaded.identity.field_policies.items()
-        if policy in {"pass", "hash_and_pass"}
-    ]
-    known = list(loaded.identity.field_policies)
-    for name in loaded.identity.derive_cid_from:
-        near = difflib.get_close_matches(name, known, 1, 0.6)
-        if name not in known and near:
-            notes.append(
-                f"identity.derive_cid_from names {name!r}; if you mean {near[0]!r}, it is written so"
-            )
-    if loaded.spool.durability == "os":
-        notes.append(
-            'spool.durability = "os": a power cut or a crash of the system may take acknowledged events of the last half minute'
-        )
-    if not loaded.cookies.secure:
-        notes.append("cookies.secure = false: the visitor's id travels over plain HTTP too")
-    if loaded.server.host not in {"127.0.0.1", "localhost", "::1"} and not loaded.server.trusted_proxies:
-        notes.append(
-            "server.trusted_proxies is empty: behind a proxy or CDN every visitor would have the proxy's address"
-        )
-    if loaded.server.client_address_header != "X-Forwarded-For" and not loaded.server.trusted_proxies:
-        notes.append(
-            "server.client_address_header is not read: server.trusted_proxies names nobody who is believed"
-        )
-    if (
-        loaded.collector.url.startswith("http://")
-        and "127.0.0.1" not in loaded.collector.url
-        and "localhost" not in loaded.collector.url
-    ):
-        notes.append("collector.url is not https: events cross the network in the clear")
-    archive = loaded.data_dir / "archive"
-    if not loaded.archive.days and archive.is_dir():
-        notes.append(
-            f"{archive} is left over from when archive.days was set: nothing in it is ever deleted now"
-        )
-    if loaded.archive.days:
-        notes.append(
-            f"archive.days = {loaded.archive.days}: delivered events, which are personal data, are kept for so many days in {archive}"
-        )
-    with contextlib.suppress(OSError):
-        mode = loaded.data_dir.stat().st_mode & 0o777
-        if mode & 0o077:
-            notes.append(
-                f"data_dir {loaded.data_dir} is open to other users of this machine (mode {mode:o}): `chmod 700 {loaded.data_dir}`"
-            )
-    return notes

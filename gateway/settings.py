@@ -25,7 +25,7 @@ from gateway.settings_delivery import Collector, Ledger, Quarantine, Spool
 from gateway.settings_device import Device
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_identity import Cookies, Identity
-from gateway.settings_network import Network
+from gateway.settings_network import Geo, Network
 from gateway.settings_paths import SOURCE_MAP, Paths
 from gateway.settings_plan import TrackingPlan
 from gateway.settings_privacy import Privacy
@@ -83,6 +83,7 @@ class Settings(BaseSettings):
     limits: Limits = Limits()
     network: Network = Network()
     device: Device = Device()
+    geo: Geo = Geo()
     admin: Admin = Admin()
     collector: Collector = Collector()
     spool: Spool = Spool()

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.daily_salt import FILE_NAME, DailySalt, put_away
-from gateway.events.world import World
+from gateway.events.world import NO_WORLD, World
+from gateway.geo.keeper import GeoKeeper
 from gateway.outflow import cancelled
 from gateway.plans.keeper import PlanKeeper
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable
 
-    from gateway.events.world import Judge
+    from gateway.events.world import Judge, Location
     from gateway.settings import Settings
     from gateway.telemetry.journal import Journal
     from gateway.telemetry.metrics import Metrics
@@ -28,13 +29,16 @@ async def open_world(
     stack: contextlib.AsyncExitStack,
     *,
     is_first: bool,
-) -> World:
-    """Open what the core needs and keep it until `stack` is left; `is_first`: this process is the one that writes where only one may."""
-    del metrics
-    return World(
-        salt=_open_salt(settings, journal, stack, is_first=is_first),
-        judge=_open_plan(settings, journal, stack),
-    )
+) -> tuple[World, dict[str, Callable[[], str]]]:
+    """Open what the core needs and keep it until `stack` is left; `is_first`: this process is the one that writes where only one may.
+
+    Gives beside it what can say itself what is wrong with it, by name.
+    """
+    others: dict[str, Callable[[], str]] = {}
+    locate = await _open_geo(settings, journal, metrics, stack, others)
+    salt = _open_salt(settings, journal, stack, is_first=is_first)
+    judge = _open_plan(settings, journal, stack)
+    return World(locate=locate, salt=salt, judge=judge), others
 
 
 def _open_plan(settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack) -> Judge | None:
@@ -69,3 +73,19 @@ def _open_salt(
     stack.callback(salt.forget)
     stack.push_async_callback(cancelled, asyncio.create_task(salt.keep()))
     return salt.current
+
+
+async def _open_geo(
+    settings: Settings,
+    journal: Journal,
+    metrics: Metrics,
+    stack: contextlib.AsyncExitStack,
+    others: dict[str, Callable[[], str]],
+) -> Callable[[str], Location]:
+    """Give where addresses are, by the database of `[geo]`, which goes with its file until `stack` is left."""
+    if not settings.geo.enabled:
+        return NO_WORLD.locate
+    keeper = await asyncio.to_thread(GeoKeeper, settings.geo, journal, metrics)
+    stack.push_async_callback(cancelled, asyncio.create_task(keeper.keep()))
+    others["geo"] = keeper.trouble
+    return keeper.locate

@@ -25,10 +25,21 @@ _CACHED = 8_192
 _LONGEST = 64
 _HASH_DIGITS = 32
 _6TO4 = ipaddress.ip_network("2002::/16")
-# How pages, apps and servers call it, in lower case without `_`.
-_NAMES = frozenset(
-    {"ip", "ipaddress", "ipaddr", "ipv4", "ipv6", "clientip", "userip", "remoteip", "remoteaddr", "visitorip", "clientaddress"}
+# How pages, apps and servers call it, in words.
+_WORDS = (
+    "ip", "ipv4", "ipv6", "ip address", "ip addr", "client ip", "user ip", "visitor ip", "remote ip", "remote addr", "client address",
 )  # fmt: skip
+
+
+def _spellings(words: str) -> set[str]:
+    first, *rest = words.split()
+    names = {"".join((first, *rest)), "_".join((first, *rest)), "-".join((first, *rest))}
+    for way in (str.title, str.upper):
+        names |= {first + "".join(map(way, rest)), first.title() + "".join(map(way, rest))}
+    return names | {name.upper() for name in names}
+
+
+_SPELLINGS = frozenset(name for words in _WORDS for name in _spellings(words))
 _BLOCKS = ("context", "extra")
 _INNER = ("network", "device", "geo")
 
@@ -42,22 +53,21 @@ class AddressPolicies:
         self._read = remembered(_CACHED, read_address, _LONGEST)
 
     def in_header(self, policy: AddressPolicy, address: str) -> str:
-        """Give what of the address goes into the request to the collector; empty for nothing."""
+        """Give what of the visitor's address goes into the request to the collector; empty for nothing."""
         if policy == "full":
             return address
-        return self._network(address) if policy == "truncate" else ""
+        return self._own_network(address) if policy == "truncate" else ""
 
     def in_event(self, policy: AddressPolicy, address: str, portal_id: str, now_ms: int) -> str:
-        """Give what of an address an event may hold; empty for nothing."""
+        """Give what of the visitor's address, as `ClientAddress` spells it, an event may hold; empty for nothing."""
         if policy == "full":
             return address
         if policy == "truncate":
-            return self._network(address)
-        read = self._read(address) if policy == "hash" else ""
-        salt = self._salt(now_ms) if read else b""
+            return self._own_network(address)
+        salt = self._salt(now_ms) if policy == "hash" and address else b""
         if not salt:
             return ""
-        return hmac.digest(salt, f"{portal_id}\0{read}".encode(), "sha256").hex()[:_HASH_DIGITS]
+        return hmac.digest(salt, f"{portal_id}\0{address}".encode(), "sha256").hex()[:_HASH_DIGITS]
 
     def protect(self, policy: AddressPolicy, fields: JsonObject, portal_id: str, now_ms: int) -> None:
         """Apply a policy to the addresses that came with an event, in place."""
@@ -77,22 +87,32 @@ class AddressPolicies:
         if policy == "full":
             return carried
         left = {
-            name: self._network(value) if _is_named(name) and policy == "truncate" else value
+            name: self._network(value) if name in _SPELLINGS and policy == "truncate" else value
             for name, value in carried.items()
-            if policy == "truncate" or not _is_named(name)
+            if policy == "truncate" or name not in _SPELLINGS
         }
-        return {name: value for name, value in left.items() if value or not _is_named(name)}
+        return {name: value for name, value in left.items() if value or name not in _SPELLINGS}
 
     def _protect_block(
         self, policy: AddressPolicy, block: dict[str, Any], portal_id: str, now_ms: int
     ) -> None:
-        for name in [each for each in block if _is_named(each)]:
+        if _SPELLINGS.isdisjoint(block):
+            return
+        for name in _SPELLINGS.intersection(block):
             value = block[name]
-            left = self.in_event(policy, value.strip(), portal_id, now_ms) if isinstance(value, str) else ""
+            read = self._read(value.strip()) if isinstance(value, str) else ""
+            left = self.in_event(policy, read, portal_id, now_ms) if read else ""
             if left:
                 block[name] = left
             else:
                 del block[name]
+
+    def _own_network(self, address: str) -> str:
+        # An address that was read already, and most are IPv4: no need to read it again.
+        if ":" in address:
+            return self._network(address)
+        network, dot, _ = address.rpartition(".")
+        return f"{network}.0" if dot else ""
 
 
 def truncated(text: str) -> str:
@@ -121,7 +141,3 @@ def read_address(text: str) -> str:
     except ValueError:
         return ""
     return str(getattr(address, "ipv4_mapped", None) or address)
-
-
-def _is_named(name: str) -> bool:
-    return len(name) <= 16 and name.lower().replace("_", "").replace("-", "") in _NAMES

@@ -200,6 +200,7 @@ class Metrics:
             registry=self.registry,
         )
         self._tls_expires: Gauge | None = None
+        self._geo_age: Gauge | None = None
         self._path_requests = path_requests.labels
         self._release = lru_cache(16)(releases.labels)
         self._held = lru_cache(64)(held.labels)
@@ -249,6 +250,17 @@ class Metrics:
                 multiprocess_mode="livemin",
             )
         self._tls_expires.set(seconds)
+
+    def geo_age(self, seconds: float) -> None:
+        """Set how old the database of places is; where none is read there is no such number."""
+        if self._geo_age is None:
+            self._geo_age = Gauge(
+                "tracking_gateway_geo_database_age_seconds",
+                "How long ago the database of places was built.",
+                registry=self.registry,
+                multiprocess_mode="livemax",
+            )
+        self._geo_age.set(seconds)
 
     def relayed(self, how: Relayed) -> None:
         """Count one reply that was to carry the collector's answer."""

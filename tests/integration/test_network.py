@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from datetime import UTC, datetime
 
 import aiohttp
 import orjson
 
+from tests.geo_files import CITY, LONDON, make_database
 from tests.processes import running_collector, running_gateway_process, until
 
 VISITOR = "203.0.113.77"
@@ -89,3 +92,49 @@ async def test_workers_hash_with_one_salt_and_keep_no_address(tmp_path):
         assert salt not in gateway.log()
         for path in tmp_path.rglob("*"):
             assert not path.is_file() or VISITOR.encode() not in path.read_bytes(), path
+
+
+async def test_another_database_is_taken_under_load(tmp_path):
+    """Two workers, events all the time, the file exchanged and broken again and again: each event has its answer and a place of one of the databases."""
+    path = make_database(tmp_path / "geo.mmdb", {"81.2.69.0/24": {"country_code": "VN"}})
+    sections = {
+        "server": {"trusted_proxies": ["127.0.0.1/32"], "workers": 2},
+        "geo": {"database": str(path), "max_age_days": 100_000},
+        "network": {"client_address": "drop"},
+        "limits": {"uid_events_per_second": 0},
+    }
+    async with (
+        running_collector() as collector,
+        running_gateway_process(tmp_path, collector.url, **sections) as gateway,
+    ):
+        names = []
+
+        async def visit(prefix, stop):
+            while not stop.is_set():
+                names.append(f"{prefix}-{len(names)}")
+                assert 200 == await sent(gateway, names[-1], {"X-Forwarded-For": LONDON})
+
+        stop = asyncio.Event()
+        visits = [asyncio.create_task(visit(prefix, stop)) for prefix in "ab"]
+
+        async def said(event, count):
+            await until(lambda: done(len(gateway.log_lines(event)) >= count), f"{count} times {event}")
+
+        async def done(value):
+            return value
+
+        shutil.copyfile(CITY, path)
+        await said("geo_database_taken", 2)
+        path.write_bytes(CITY.read_bytes()[:10_000])
+        await said("geo_database_refused", 2)
+        make_database(path, {"81.2.69.0/24": {"country_code": "SG"}})
+        await said("geo_database_taken", 4)
+        stop.set()
+        await asyncio.gather(*visits)
+        assert 200 == await sent(gateway, "last", {"X-Forwarded-For": LONDON})
+        events = await received(collector, *names, "last")
+        assert {"country": "SG"} == events["last"]["body"]["context"]["geo"]
+        assert {each["body"]["context"]["geo"]["country"] for each in events.values()} <= {"VN", "GB", "SG"}
+        assert LONDON not in str(events)
+        assert 2 == len(gateway.log_lines("geo_database_refused"))
+        assert "tracking_gateway_geo_database_age_seconds" in str(await gateway.metrics())
