@@ -32,6 +32,7 @@ from gateway.settings_privacy import Privacy
 from gateway.settings_property import Property
 from gateway.settings_script import Script, plain_url
 from gateway.settings_tls import Tls
+from gateway.settings_transformations import Transformation, one_for_all
 from gateway.settings_types import Archive, Section
 from gateway.settings_web import Admin, Limits, Server
 
@@ -91,6 +92,7 @@ class Settings(BaseSettings):
     ledger: Ledger = Ledger()
     quarantine: Quarantine = Quarantine()
     identity: Identity = Identity()
+    transformations: tuple[Transformation, ...] = ()
     tracking_plan: TrackingPlan = TrackingPlan()
     privacy: Privacy = Privacy()
     # Also the default one must not be among the cookies that are relayed.
@@ -110,6 +112,19 @@ class Settings(BaseSettings):
         for name in sorted(relayed & {value.name, value.twin_name, value.ppid_name} - {""}):
             msg = f"{name} is the gateway's own cookie, not the collector's: take it out of collector.relay_cookies"
             raise ValueError(msg)
+        return value
+
+    @field_validator("transformations")
+    @classmethod
+    def _join_nobody(
+        cls, value: tuple[Transformation, ...], info: ValidationInfo
+    ) -> tuple[Transformation, ...]:
+        identity = info.data.get("identity")
+        names = (
+            {*identity.field_policies, *identity.derive_cid_from} if isinstance(identity, Identity) else ()
+        )
+        if problem := one_for_all(value, names):
+            raise ValueError(problem)
         return value
 
     @field_validator("script")

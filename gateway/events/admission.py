@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from gateway.events.limiting import Limiter
     from gateway.events.masking import Masking
     from gateway.events.model import JsonObject, Request
-    from gateway.events.plan_step import PlanStep
+    from gateway.events.site_steps import SiteSteps
     from gateway.events.uids import Uids
     from gateway.events.wire import Decoded
 
@@ -59,7 +59,7 @@ class Steps(NamedTuple):
     """What is done with each event besides, in this order; `None`: nothing is set."""
 
     masking: Masking
-    plan: PlanStep | None = None
+    of_site: SiteSteps
 
 
 class Admission:
@@ -84,7 +84,7 @@ class Admission:
         self._client_address = client_address
         self._allows_origin = allows_origin
         self._masking = steps.masking
-        self._plan = steps.plan
+        self._transformations, self._plan = steps.of_site
 
     def admit(
         self,
@@ -147,14 +147,19 @@ class Admission:
     ) -> Pending | Rejection:
         """Let one event in, with all that is known of it before the ledger is asked; or say why not."""
         stamp, visitor = arrival.stamp, arrival.visitor
+        envelope, may_hold, may_mask = arrival.scope.envelope, arrival.may_hold, arrival.may_mask
+        if self._transformations is not None and self._transformations.apply(
+            envelope.portal_id, envelope.prop_id, fields
+        ):
+            # What was `mail` may be an address's field now.
+            may_hold = may_mask = True
         uid = self._limiter.of_uid(self._uids.own(fields), visitor.uid, stamp.now_ms, arrival.let_in)
         if isinstance(uid, Rejection):
             return uid
         event_id = stamp.event_id(index)
         request_id = decoded.request_id_of(index, event_id)
-        envelope = arrival.scope.envelope
-        identified = self._identities.identify(fields, may_hold_fields=arrival.may_hold)
-        if arrival.may_mask:
+        identified = self._identities.identify(fields, may_hold_fields=may_hold)
+        if may_mask:
             self._masking.mask(fields)
         whence = "event"
         if not uid and identified.cid is not None and (arrival.is_foreign or envelope.is_s2s):

@@ -22,7 +22,6 @@ from gateway.events.limiting import Limiter
 from gateway.events.masking import Masking
 from gateway.events.model import Head
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
-from gateway.events.plan_step import PlanStep
 from gateway.events.ppid import PpidDesk
 from gateway.events.preflights import Preflights
 from gateway.events.recording import Recorder
@@ -31,6 +30,7 @@ from gateway.events.releases import Releases
 from gateway.events.remembering import remembered
 from gateway.events.screening import Properties, envelope_problem
 from gateway.events.shapes import Shapes
+from gateway.events.site_steps import site_steps
 from gateway.events.uids import Uids
 from gateway.events.world import NO_WORLD, World
 
@@ -95,12 +95,7 @@ class Pipeline:
             self._conflicts,
             self.client_address,
             lambda *names: self._about_origin(*names)[0],
-            Steps(
-                self._masking,
-                None
-                if world.judge is None
-                else PlanStep(world.judge, marks=settings.tracking_plan.mark_events),
-            ),
+            Steps(self._masking, site_steps(settings, world)),
         )
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = remembered(

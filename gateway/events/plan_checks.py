@@ -34,7 +34,8 @@ def _is_number(value: Any) -> bool:
     return value.__class__ is int or value.__class__ is float
 
 
-def _is_numeric(value: Any) -> bool:
+def is_numeric(value: Any) -> bool:
+    """Tell whether a value is a number, or a text that is written as one."""
     kind = value.__class__
     if kind is int or kind is float:
         return True
@@ -45,7 +46,7 @@ _TYPES: dict[TypeName, Callable[[Any], bool]] = {
     "text": lambda value: value.__class__ is str,
     "number": _is_number,
     "integer": lambda value: value.__class__ is int,
-    "numeric": _is_numeric,
+    "numeric": is_numeric,
     "boolean": lambda value: value.__class__ is bool,
     "id": lambda value: value.__class__ is str or value.__class__ is int,
     "object": lambda value: value.__class__ is dict,
@@ -87,7 +88,7 @@ def _range(rule: FieldRule) -> Callable[[Any], str] | None:
     most = float("inf") if rule.max is None else rule.max
 
     def check(value: Any) -> str:
-        if value.__class__ is str and _is_numeric(value):
+        if value.__class__ is str and is_numeric(value):
             value = float(value)
         elif not _is_number(value):
             # A bound is of numbers; that it must be one, the type says.

@@ -103,7 +103,7 @@ class CompiledPlan:
         plans: Sequence[tuple[Plan, Callable[[str, str], Severity | None] | None]],
         schemas: dict[str, WholeCheck] | None = None,
     ) -> None:
-        self._plans = [(plan, severity_of, [(_matcher(each.event), each) for each in plan.events]) for plan, severity_of in plans]  # fmt: skip
+        self._plans = [(plan, severity_of, [(matcher(each.event), each) for each in plan.events]) for plan, severity_of in plans]  # fmt: skip
         self._schemas = schemas or {}
         self._compiled: dict[tuple[str, str, str, str], _Compiled | None] = {}
 
@@ -152,7 +152,7 @@ class CompiledPlan:
             if severity_of is not None and forced is None:
                 continue
             for matches, rule in rules:
-                if matches(event) and _is_in(rule, portal_id, prop_id):
+                if matches(event) and is_in(rule.properties, portal_id, prop_id):
                     found.append((rule, forced or rule.severity or plan.severity, forced is not None))
         return found
 
@@ -291,7 +291,8 @@ def _first(found: list[Violation]) -> Sequence[Violation]:
     return tuple(once[:MOST])
 
 
-def _matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
+    """Give what tells whether `category/action` is one that the patterns mean."""
     exact = frozenset(each for each in patterns if "*" not in each)
     wild = [each.split("*") for each in patterns if "*" in each]
     return lambda event: event in exact or any(fits(event, parts) for parts in wild)
@@ -319,8 +320,9 @@ def _named(rule: EventRule, category: str, action: str) -> str:
     )  # fmt: skip
 
 
-def _is_in(rule: EventRule, portal_id: str, prop_id: str) -> bool:
-    return not rule.properties or any(each in {prop_id, f"{portal_id}/{prop_id}"} for each in rule.properties)
+def is_in(properties: Sequence[str], portal_id: str, prop_id: str) -> bool:
+    """Tell whether a rule that names these properties is for this one; one that names none is for all."""
+    return not properties or any(each in {prop_id, f"{portal_id}/{prop_id}"} for each in properties)
 
 
 def _told(path: str, name: str) -> str:
