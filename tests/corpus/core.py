@@ -16,7 +16,9 @@ import orjson
 from gateway.events.model import Head, Request
 from gateway.events.pipeline import Pipeline
 from gateway.events.ppid import PATH as PPID_PATH
+from gateway.events.world import World
 from gateway.ledger.memory import MemoryLedger
+from gateway.plans.keeper import compile_plans
 from gateway.settings import Settings
 from gateway.web.endpoints import COLLECT_PATHS
 from tests.builders import STAMP
@@ -50,7 +52,10 @@ def world() -> dict[str, Any]:
 
 def make_pipeline() -> Pipeline:
     """Give the pipeline of the corpus' gateway."""
-    return Pipeline(Settings.model_validate(world()))
+    settings = Settings.model_validate(world())
+    plan, _ = compile_plans(settings)
+    assert plan is not None
+    return Pipeline(settings, World(judge=plan.judge))
 
 
 async def play(case: Case, pipeline: Pipeline) -> list[list[str]]:

@@ -79,7 +79,7 @@ def make_gateway(
 ) -> Gateway:
     """Give a gateway with the corpus' settings and these, and its properties in so many portals more; it is not started."""
     settings = world()
-    properties = settings.pop("properties")
+    properties, transformations = settings.pop("properties"), settings.pop("transformations")
     settings.setdefault("server", {})["fast_path"] = is_fast
     for name, section in sections.items():
         settings.setdefault(name, {}).update(section)
@@ -95,9 +95,18 @@ def make_gateway(
     ]
     text = gateway.config.read_text(encoding="utf-8").partition("[[properties]]")[0]
     gateway.config.write_text(
-        text + "".join(f"[[properties]]\n{table}\n" for table in tables), encoding="utf-8"
+        f"transformations = {_toml(transformations)}\n"
+        + text
+        + "".join(f"[[properties]]\n{table}\n" for table in tables),
+        encoding="utf-8",
     )
     return gateway
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        return f"{{{', '.join(f'{orjson.dumps(name).decode()} = {_toml(each)}' for name, each in value.items())}}}"
+    return f"[{', '.join(map(_toml, value))}]" if isinstance(value, list) else orjson.dumps(value).decode()
 
 
 async def _play(gateway: Gateway, case: Case, portal_id: str) -> _Played:
