@@ -27,7 +27,7 @@ from gateway.commands.ledger import ledger_app
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, load
 from gateway.commands.paths import names_of_now, script_path, served_names, told_names
 from gateway.commands.plan import plan_app
-from gateway.commands.plan_words import seen_plan
+from gateway.commands.plan_words import seen_plan, seen_plugins
 from gateway.commands.quarantine import quarantine_app
 from gateway.commands.script import script_app
 from gateway.commands.spool import spool_app
@@ -186,6 +186,7 @@ def check(config: ConfigOption = DEFAULT_CONFIG, json: JsonOption = False) -> No
     served = served_names(names_of_now(loaded), loaded)
     certificate, tls_notes = seen_certificate(loaded)
     plan, plan_sentence = seen_plan(loaded, as_json=json)
+    seen_plugins(loaded, as_json=json)
     database, geo_notes = seen_database(loaded)
     if json:
         seen = {"certificate": certificate, "geo": database}

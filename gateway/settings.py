@@ -28,6 +28,7 @@ from gateway.settings_identity import Cookies, Identity
 from gateway.settings_network import Geo, Network
 from gateway.settings_paths import SOURCE_MAP, Paths
 from gateway.settings_plan import TrackingPlan
+from gateway.settings_plugins import Plugins
 from gateway.settings_privacy import Privacy
 from gateway.settings_property import Property
 from gateway.settings_script import Script, plain_url
@@ -94,6 +95,7 @@ class Settings(BaseSettings):
     identity: Identity = Identity()
     transformations: tuple[Transformation, ...] = ()
     tracking_plan: TrackingPlan = TrackingPlan()
+    plugins: Plugins = Plugins()
     privacy: Privacy = Privacy()
     # Also the default one must not be among the cookies that are relayed.
     cookies: Cookies = Field(default=Cookies(), validate_default=True)

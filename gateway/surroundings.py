@@ -11,12 +11,14 @@ from gateway.events.world import NO_WORLD, World
 from gateway.geo.keeper import GeoKeeper
 from gateway.outflow import cancelled
 from gateway.plans.keeper import PlanKeeper
+from gateway.plugins.finding import find_plugins
+from gateway.plugins.running import PluginRunner
 
 if TYPE_CHECKING:
     import contextlib
     from collections.abc import Callable
 
-    from gateway.events.world import Judge, Location
+    from gateway.events.world import Hook, Judge, Location
     from gateway.settings import Settings
     from gateway.telemetry.journal import Journal
     from gateway.telemetry.metrics import Metrics
@@ -38,7 +40,17 @@ async def open_world(
     locate = await _open_geo(settings, journal, metrics, stack, others)
     salt = _open_salt(settings, journal, stack, is_first=is_first)
     judge = _open_plan(settings, journal, stack)
-    return World(locate=locate, salt=salt, judge=judge), others
+    hook = _open_plugins(settings, journal, stack)
+    return World(locate=locate, salt=salt, judge=judge, hook=hook), others
+
+
+def _open_plugins(settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack) -> Hook | None:
+    """Give what calls the plugins that the settings name; `None` where they name none. Raises `PluginsUnusable`."""
+    if not settings.plugins.enabled:
+        return None
+    runner = PluginRunner(find_plugins(settings.plugins.enabled), settings, journal)
+    stack.callback(runner.close)
+    return runner.hook
 
 
 def _open_plan(settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack) -> Judge | None:

@@ -89,6 +89,8 @@ class Gateway:
         self.port, admin_port = free_port(), free_port()
         self.url, self.admin_url = f"http://127.0.0.1:{self.port}", f"http://127.0.0.1:{admin_port}"
         self.process: asyncio.subprocess.Process | None = None
+        # Folders of packages that are installed for this gateway beside its own.
+        self.python_path: list[str] = []
         values: dict[str, dict[str, Any]] = {
             "server": {"port": self.port, "drain_seconds": 5},
             "admin": {"port": admin_port},
@@ -125,7 +127,8 @@ class Gateway:
         """Start it."""
         self.process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "gateway", "serve", "--config", str(self.config),
-            cwd=ROOT, stdout=asyncio.subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            cwd=ROOT, stdout=asyncio.subprocess.DEVNULL,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *self.python_path])},
         )  # fmt: skip
 
     async def is_ready(self) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import typer
 
-from gateway.terminal import plain, print_json
+from gateway.terminal import fail, plain, print_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,6 +54,17 @@ def seen_plan(loaded: Settings, *, as_json: bool) -> tuple[dict[str, Any], str]:
         document |= {"file": section.file, "events": len(plan.events), "fields": fields_of(plan)}
         sentence += f"; {section.file}: {len(plan.events)} kinds of event, {fields_of(plan)} fields"
     return document, sentence
+
+
+def seen_plugins(loaded: Settings, *, as_json: bool) -> None:
+    """Look whether each plugin that the settings name is there; end with 2 where one can't be used."""
+    from gateway.plugins.contract import PluginsUnusable  # noqa: PLC0415 -- see above
+    from gateway.plugins.finding import find_plugins  # noqa: PLC0415
+
+    try:
+        find_plugins(loaded.plugins.enabled)
+    except PluginsUnusable as error:
+        fail(f"{error}; {error.hint}", code=2, as_json=as_json)
 
 
 def fields_of(plan: Plan) -> int:

@@ -84,7 +84,7 @@ class Admission:
         self._client_address = client_address
         self._allows_origin = allows_origin
         self._masking = steps.masking
-        self._transformations, self._plan = steps.of_site
+        self._transformations, self._hook, self._plan = steps.of_site
 
     def admit(
         self,
@@ -158,6 +158,13 @@ class Admission:
             return uid
         event_id = stamp.event_id(index)
         request_id = decoded.request_id_of(index, event_id)
+        hooked = None
+        if self._hook is not None:
+            hooked = self._hook(
+                envelope.portal_id, envelope.prop_id, fields, stamp.now_ms, is_server=envelope.is_s2s
+            )
+            if hooked.fields is not None:
+                fields, may_hold, may_mask = hooked.fields, True, True
         identified = self._identities.identify(fields, may_hold_fields=may_hold)
         if may_mask:
             self._masking.mask(fields)
@@ -176,6 +183,8 @@ class Admission:
         if envelope.has_new_uid and not arrival.is_foreign and is_forgotten(visitor, uid, fields):
             pending.move(visitor.twin.uid, "restored")
             whence = "twin"
+        if hooked is not None:
+            pending.tallies += [("plugin", each) for each in hooked.results]
         if self._plan is not None:
             self._plan.look(envelope.portal_id, envelope.prop_id, pending, stamp.now_ms)
         if index == 0:

@@ -8,7 +8,7 @@ from gateway.events.plan_step import PlanStep
 from gateway.events.transformations import Transformations
 
 if TYPE_CHECKING:
-    from gateway.events.world import World
+    from gateway.events.world import Hook, World
     from gateway.settings import Settings
 
 
@@ -16,6 +16,7 @@ class SiteSteps(NamedTuple):
     """The steps, each at its place on the way of an event."""
 
     transformations: Transformations | None = None
+    hook: Hook | None = None
     plan: PlanStep | None = None
 
 
@@ -24,5 +25,6 @@ def site_steps(settings: Settings, world: World) -> SiteSteps:
     marks = settings.tracking_plan.mark_events
     return SiteSteps(
         Transformations(settings.transformations) if settings.transformations else None,
+        world.hook,
         PlanStep(world.judge, marks=marks) if world.judge is not None else None,
     )

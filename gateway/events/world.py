@@ -6,7 +6,7 @@ What always holds: each of them answers at once, from memory, and raises nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -50,16 +50,34 @@ class Judge(Protocol):
         """Judge."""
 
 
+class Hooked(NamedTuple):
+    """What the site's own functions have made of an event: the event, `None` where it is as it came, and what became of each call, in closed words."""
+
+    fields: JsonObject | None
+    results: tuple[str, ...] = ()
+
+
+class Hook(Protocol):
+    """The site's own functions: they change neither the event that they are given nor whose it is."""
+
+    def __call__(
+        self, portal_id: str, prop_id: str, fields: JsonObject, now_ms: int, *, is_server: bool
+    ) -> Hooked:
+        """Call them."""
+
+
 class World(msgspec.Struct, frozen=True):
     """The functions.
 
     `locate` gives where an address is; `salt` the secret of the day of a moment in Unix milliseconds, empty where there is none;
-    `judge` what an event has not kept of the tracking plan, `None` where there is no plan.
+    `judge` what an event has not kept of the tracking plan, `None` where there is no plan; `hook` what the
+    site's own functions make of it, `None` where there are none.
     """
 
     locate: Callable[[str], Location] = _nowhere
     salt: Callable[[int], bytes | bytearray] = _no_salt
     judge: Judge | None = None
+    hook: Hook | None = None
 
 
 NO_WORLD = World()
