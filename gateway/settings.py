@@ -23,6 +23,7 @@ from pydantic_settings import SettingsError as SourceError
 
 from gateway.settings_delivery import Collector, Ledger, Quarantine, Spool
 from gateway.settings_device import Device
+from gateway.settings_duplicates import Duplicates
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_identity import Cookies, Identity
 from gateway.settings_network import Geo, Network
@@ -97,6 +98,7 @@ class Settings(BaseSettings):
     tracking_plan: TrackingPlan = TrackingPlan()
     plugins: Plugins = Plugins()
     privacy: Privacy = Privacy()
+    duplicates: Duplicates = Duplicates()
     # Also the default one must not be among the cookies that are relayed.
     cookies: Cookies = Field(default=Cookies(), validate_default=True)
     logging: Logging = Logging()

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from gateway.daily_salt import FILE_NAME, DailySalt, put_away
+from gateway.duplicates.keeping import open_seen
 from gateway.events.world import NO_WORLD, World
 from gateway.geo.keeper import GeoKeeper
 from gateway.outflow import cancelled
@@ -41,7 +42,8 @@ async def open_world(
     salt = _open_salt(settings, journal, stack, is_first=is_first)
     judge = _open_plan(settings, journal, stack)
     hook = _open_plugins(settings, journal, stack)
-    return World(locate=locate, salt=salt, judge=judge, hook=hook), others
+    seen = await open_seen(settings, journal, metrics, stack)
+    return World(locate=locate, salt=salt, judge=judge, hook=hook, seen=seen), others
 
 
 def _open_plugins(settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack) -> Hook | None:

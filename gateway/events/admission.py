@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
+from gateway.events import duplicates
 from gateway.events.cookie_answers import is_forgotten
 from gateway.events.cookies import Visitor
 from gateway.events.decisions import Pending, Prepared, Scope
@@ -53,6 +54,7 @@ class _Arrival(msgspec.Struct):
     fresh: str = ""
     first_source: str = ""
     let_in: set[str] = msgspec.field(default_factory=set)
+    sending: duplicates.Sending | None = None
 
 
 class Steps(NamedTuple):
@@ -60,6 +62,7 @@ class Steps(NamedTuple):
 
     masking: Masking
     of_site: SiteSteps
+    duplicates: duplicates.Duplicates | None = None
 
 
 class Admission:
@@ -85,6 +88,7 @@ class Admission:
         self._allows_origin = allows_origin
         self._masking = steps.masking
         self._transformations, self._hook, self._plan = steps.of_site
+        self._duplicates = steps.duplicates
 
     def admit(
         self,
@@ -119,6 +123,10 @@ class Admission:
             owner,
         )
         arrival = _Arrival(scope, stamp, visitor, source, foreign, may_hold, may_mask, first_source=source)
+        if self._duplicates is not None:
+            arrival.sending = self._duplicates.sending(
+                request, envelope, client_ip, stamp.now_ms, is_foreign=foreign, is_batch=decoded.is_batch
+            )
         problem = scope.problem or server_problem(envelope, owner, head.authorization)
         events: list[Pending | Rejection] = []
         for index, fields in enumerate(decoded.events):
@@ -158,6 +166,10 @@ class Admission:
             return uid
         event_id = stamp.event_id(index)
         request_id = decoded.request_id_of(index, event_id)
+        mark = None
+        if self._duplicates is not None and arrival.sending is not None:
+            whose = uid or visitor.uid
+            mark = self._duplicates.mark(arrival.sending, decoded, index, fields, whose, event_id, request_id)
         hooked = None
         if self._hook is not None:
             hooked = self._hook(
@@ -179,13 +191,15 @@ class Admission:
             uid = arrival.fresh = visitor.uid or own
             whence = arrival.source
         is_own = whence in {"event", "link", "server"}
-        pending = Pending(event_id, request_id, uid, fields, identified, is_own=is_own)
+        pending = Pending(event_id, request_id, uid, fields, identified, is_own=is_own, mark=mark)
+        if mark is not None and (mark.is_shared or mark.is_repeat):
+            duplicates.remark(pending, mark)
         if envelope.has_new_uid and not arrival.is_foreign and is_forgotten(visitor, uid, fields):
             pending.move(visitor.twin.uid, "restored")
             whence = "twin"
         if hooked is not None:
             pending.tallies += [("plugin", each) for each in hooked.results]
-        if self._plan is not None:
+        if self._plan is not None and not (mark is not None and mark.is_repeat):
             self._plan.look(envelope.portal_id, envelope.prop_id, pending, stamp.now_ms)
         if index == 0:
             arrival.first_source = whence

@@ -5,6 +5,7 @@ One `Verdict` for each event that came in; its outcome and reason come from the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -28,6 +29,25 @@ from gateway.events.occasion import Occasion
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.screening import Property
 from gateway.events.wire import Envelope
+
+
+class Mark(msgspec.Struct, eq=False):
+    """What an event is known by to those that may come again: `gateway.events.duplicates`.
+
+    While it is under way, `fate` is `None`, and who waits for its end stands in `waiting`; then `is_kept` says whether it is durable. `is_shared`: its id came with
+    another event. `is_repeat`: it came before itself; `first` is the mark of its first attempt, where that one is under way.
+    """
+
+    key: int
+    check: int
+    rule: str
+    window_s: int
+    is_shared: bool = False
+    is_repeat: bool = False
+    first: Mark | None = None
+    fate: Rejection | None = None
+    is_kept: bool = False
+    waiting: tuple[Callable[[], None], ...] = ()
 
 
 class Pending(msgspec.Struct):
@@ -58,6 +78,7 @@ class Pending(msgspec.Struct):
     consent: Consent = ALLOWED
     remarks: dict[str, Any] = msgspec.field(default_factory=dict)
     tallies: list[tuple[str, str]] = msgspec.field(default_factory=list)
+    mark: Mark | None = None
 
     def move(self, uid: str, cause: str) -> None:
         """Go on under another UID."""

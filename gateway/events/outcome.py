@@ -41,6 +41,7 @@ class Reason(StrEnum):
     UNKNOWN_PROPERTY = "unknown_property"
     UNAVAILABLE = "unavailable"
     RATE_LIMITED = "rate_limited"
+    DUPLICATE = "duplicate"
     TOO_LARGE = "too_large"
     BAD_JSON = "bad_json"
     BAD_BODY = "bad_body"
@@ -77,6 +78,8 @@ FATES: dict[Reason, Fate] = {
     Reason.UNKNOWN_PROPERTY: Fate(Outcome.DROPPED, 403, "warning"),
     Reason.UNAVAILABLE: Fate(Outcome.DROPPED, 503, "error"),
     Reason.RATE_LIMITED: Fate(Outcome.DROPPED, 429, "warning"),
+    # It is there already: nobody needs to send it again.
+    Reason.DUPLICATE: Fate(Outcome.DROPPED, 200, "info"),
     Reason.TOO_LARGE: Fate(Outcome.MALFORMED, 413, "warning"),
     Reason.BAD_JSON: Fate(Outcome.MALFORMED, 400, "warning"),
     Reason.BAD_BODY: Fate(Outcome.MALFORMED, 400, "warning"),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.events import bodies, conflicts, replies, wire
+from gateway.events import bodies, conflicts, duplicates, replies, wire
 from gateway.events.admission import Admission, Steps
 from gateway.events.client_address import ClientAddress
 from gateway.events.cookie_answers import CookieAnswers
@@ -87,6 +87,10 @@ class Pipeline:
         )
         self.ppid = PpidDesk(self._properties, self._cookie).answer
         self.preflight = Preflights(self._properties).answer
+        asked = settings.duplicates
+        self.duplicates = (
+            duplicates.Duplicates(asked, world.seen) if asked.is_on and world.seen is not None else None
+        )
         self._admission = Admission(
             self._uids,
             self._identities,
@@ -95,7 +99,7 @@ class Pipeline:
             self._conflicts,
             self.client_address,
             lambda *names: self._about_origin(*names)[0],
-            Steps(self._masking, site_steps(settings, world)),
+            Steps(self._masking, site_steps(settings, world), self.duplicates),
         )
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = remembered(
@@ -199,6 +203,16 @@ class Pipeline:
                 refused.append(Verdict(_UNAVAILABLE, each.event_id, each.request_id, each.uid))
         return Decision(refused, self._reply(prepared, refused))
 
+    def together(self, prepared: Prepared, decision: Decision) -> Decision:
+        """Give duplicates the fate of their first attempts, which are all settled: where one was not kept, its duplicate was not either."""
+        verdicts = [
+            verdict
+            if isinstance(each, Rejection) or (fate := duplicates.failed(each)) is None
+            else _repeated(each, fate, verdict.session)
+            for each, verdict in zip(prepared.events, decision.verdicts, strict=True)
+        ]
+        return Decision(verdicts, self._reply(prepared, verdicts), decision.notes)
+
     def _read_origin(self, portal_id: str, prop_id: str, origin: str) -> tuple[bool, replies.Headers]:
         """Tell whether a page of this origin may read the property's answers, and give the headers that say so."""
         owner = self._properties.find(portal_id, prop_id)
@@ -223,7 +237,11 @@ class Pipeline:
         return self._identities.is_raw(text) or self._masking.holds(text)
 
     def _verdict(self, prepared: Prepared, pending: Pending, binding: Binding) -> Verdict:
-        identified, fields = pending.identified, pending.fields
+        identified, fields, mark = pending.identified, pending.fields, pending.mark
+        if mark is not None and mark.is_repeat:
+            return _repeated(
+                pending, duplicates.WORDS[mark.rule], self._uids.usable(str(fields.get("sid", "")))
+            )
         rejection = identified.rejection or conflicts.judge(prepared, pending, binding) or _ACCEPTED
         if pending.problem is not None and FATES[rejection.reason].outcome is Outcome.ACCEPTED:
             rejection = pending.problem
@@ -265,13 +283,39 @@ class Pipeline:
         if self._asks_for_hints and head.fetch_mode == "navigate":
             headers += replies.CLIENT_HINTS
         first = verdicts[0]
-        if len(verdicts) == 1 and not first.is_kept and not prepared.is_batch:
+        kept = [each for each in verdicts if each.is_kept]
+        # Who sends an event again never heard what the first attempt was answered: that is said again, cookies and all.
+        settled = (
+            kept
+            if len(kept) == len(verdicts)
+            else [each for each in verdicts if each.is_kept or each.reason is Reason.DUPLICATE]
+        )
+        if len(verdicts) == 1 and not settled and not prepared.is_batch:
             target = property_ is not None and property_.redirect_target(envelope.redirect_url) is not None
             return replies.failure(envelope, head.method, first.rejection, headers, redirect_allowed=target)
-        kept = [each for each in verdicts if each.is_kept]
-        if kept:
-            headers += self._cookie_answers.headers(prepared, kept)
+        if settled:
+            headers += self._cookie_answers.headers(prepared, settled)
         results = [replies.result(each) for each in verdicts]
         if prepared.is_batch:
-            return replies.batch(results, [each.reason for each in verdicts], headers, is_kept=bool(kept))
+            reasons = [each.reason for each in verdicts]
+            return replies.batch(results, reasons, headers, is_kept=bool(settled))
+        if not kept:
+            headers += replies.note(first.rejection)
         return replies.success(envelope, results[0], headers)
+
+
+def _repeated(pending: Pending, rejection: Rejection, session: str) -> Verdict:
+    """Give the verdict of an event that came before: nothing is kept of it, and its client hears what it would have heard at first."""
+    return Verdict(
+        rejection,
+        pending.event_id,
+        pending.request_id,
+        pending.uid,
+        category=pending.fields["ec"],
+        action=pending.fields["ea"],
+        session=session,
+        came_with=pending.came_with,
+        cause=pending.cause,
+        remarks=pending.remarks,
+        tallies=pending.tallies,
+    )

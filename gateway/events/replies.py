@@ -98,9 +98,7 @@ def failure(
     names the reason, the field and what was wrong.
     """
     fate = FATES[rejection.reason]
-    notes: Headers = (
-        ("X-Tracking-Outcome", f"{fate.outcome}; reason={rejection.reason}; field={_token(rejection.field)}"),
-    )
+    notes = note(rejection)
     notes += _NOTES.get(fate.status, ())
     kind = envelope.response_type
     status = fate.status if fate.status in _SAID_TO_ALL else 200
@@ -112,6 +110,12 @@ def failure(
         text = f"/* tracking-gateway: {fate.outcome}, {rejection.reason} {_token(rejection.field)} */"
         return Reply(status, (*_SCRIPT, *notes, *headers), text.encode())
     return Reply(fate.status, (*_JSON, *notes, *headers), orjson.dumps(error_body(rejection)))
+
+
+def note(rejection: Rejection) -> Headers:
+    """Give the header that says of an event what became of it: images and scripts can't."""
+    outcome, reason = WORDS[rejection.reason]
+    return (("X-Tracking-Outcome", f"{outcome}; reason={reason}; field={_token(rejection.field)}"),)
 
 
 def error_body(rejection: Rejection) -> dict[str, str]:
@@ -127,7 +131,7 @@ def error_body(rejection: Rejection) -> dict[str, str]:
 
 def result(verdict: Verdict) -> dict[str, Any]:
     """Give the JSON of one event: its fate, its ids, and `uid_replaced` when it was taken under another UID than it came with."""
-    if not verdict.is_kept:
+    if not verdict.is_kept and verdict.reason is not Reason.DUPLICATE:
         # Where there is an id, it may come again under it.
         own: dict[str, Any] = {"request_id": verdict.request_id} if verdict.request_id else {}
         return {**error_body(verdict.rejection), **own}

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
 
+from gateway.events.seen import Seen
+
 if TYPE_CHECKING:
     from gateway.events.model import JsonObject
     from gateway.events.tracking_plan import Violation
@@ -72,12 +74,14 @@ class World(msgspec.Struct, frozen=True):
     `locate` gives where an address is; `salt` the secret of the day of a moment in Unix milliseconds, empty where there is none;
     `judge` what an event has not kept of the tracking plan, `None` where there is no plan; `hook` what the
     site's own functions make of it, `None` where there are none.
+    `seen` knows the events that came before, where duplicates are looked for.
     """
 
     locate: Callable[[str], Location] = _nowhere
     salt: Callable[[int], bytes | bytearray] = _no_salt
     judge: Judge | None = None
     hook: Hook | None = None
+    seen: Seen | None = None
 
 
 NO_WORLD = World()

@@ -25,6 +25,7 @@ from gateway.spool.contract import SpoolUnavailable
 from gateway.telemetry.door import network_of
 from gateway.telemetry.logging import describe
 from gateway.web.relay import Relay
+from gateway.web.repeats import Repeats
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,6 +88,7 @@ class Ingest:
         self._stamp = stamp or Stamps()
         self._tasks: set[asyncio.Task[None]] = set()
         policy = pipeline.relay
+        self._duplicates, self._repeats = pipeline.duplicates, Repeats(pipeline)
         self._relay = Relay(policy, desk, journal) if policy is not None and desk is not None else None
 
     async def take(self, request: Request) -> Reply:
@@ -119,6 +121,8 @@ class Ingest:
             self._limiter.more(prepared)
         decision: Decision | None = None
         try:
+            if self._duplicates is not None:
+                self._duplicates.begin(prepared)
             bindings = self._known(prepared)
             if bindings is not None and not self._pipeline.resolve(prepared, bindings):
                 decision = self._pipeline.decide(prepared, bindings)
@@ -228,6 +232,22 @@ class Ingest:
         return bindings
 
     def _answered(
+        self, prepared: Prepared, decision: Decision, started: float, answer: Callable[[Reply], None]
+    ) -> None:
+        """Let a request's answer leave: everything of it is durable or refused now."""
+        if self._duplicates is not None:
+            repeats = self._duplicates.settle(prepared, decision)
+            if repeats:
+                self._repeats.leave(
+                    repeats,
+                    prepared,
+                    decision,
+                    lambda settled: self._leave(prepared, settled, started, answer),
+                )
+                return
+        self._leave(prepared, decision, started, answer)
+
+    def _leave(
         self, prepared: Prepared, decision: Decision, started: float, answer: Callable[[Reply], None]
     ) -> None:
         if self._relay is not None and self._relay.holds(prepared, decision, started, answer):

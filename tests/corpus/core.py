@@ -16,6 +16,7 @@ import orjson
 from gateway.events.model import Head, Request
 from gateway.events.pipeline import Pipeline
 from gateway.events.ppid import PATH as PPID_PATH
+from gateway.events.seen import Look
 from gateway.events.world import World
 from gateway.ledger.memory import MemoryLedger
 from gateway.plans.keeper import compile_plans
@@ -50,17 +51,44 @@ def world() -> dict[str, Any]:
     return tomllib.loads(WORLD.read_text(encoding="utf-8"))
 
 
-def make_pipeline() -> Pipeline:
+class SeenHere:
+    """The events that came before, as long as the process lasts."""
+
+    seed = 1
+
+    def __init__(self) -> None:
+        self.checks: dict[int, int] = {}
+
+    def look(self, key: int, check: int, now_s: int, window_s: int) -> Look:
+        del now_s, window_s
+        known = self.checks.get(key)
+        return Look.NEW if known is None else Look.SAME if known == check else Look.OTHER
+
+    def remember(self, key: int, check: int, now_s: int, window_s: int) -> None:
+        del now_s, window_s
+        self.checks[key] = check if self.checks.get(key, check) == check else -1
+
+
+class CorpusPipeline(Pipeline):
+    """The pipeline of the corpus' gateway, and the events that it knows."""
+
+    def __init__(self) -> None:
+        self.seen = SeenHere()
+        settings = Settings.model_validate(world())
+        plan, _ = compile_plans(settings)
+        assert plan is not None
+        super().__init__(settings, World(judge=plan.judge, seen=self.seen))
+
+
+def make_pipeline() -> CorpusPipeline:
     """Give the pipeline of the corpus' gateway."""
-    settings = Settings.model_validate(world())
-    plan, _ = compile_plans(settings)
-    assert plan is not None
-    return Pipeline(settings, World(judge=plan.judge))
+    return CorpusPipeline()
 
 
-async def play(case: Case, pipeline: Pipeline) -> list[list[str]]:
+async def play(case: Case, pipeline: CorpusPipeline) -> list[list[str]]:
     """Play a case with an empty ledger, and give the blocks of each of its steps."""
     ledger = MemoryLedger()
+    pipeline.seen.checks.clear()
     steps = [messages(step, STAMP.now_ms) for step in case.steps]
     names = Names(case)
     found: list[list[str]] = []
@@ -100,7 +128,10 @@ async def take(request: Request, stamp: Any, pipeline: Pipeline, ledger: MemoryL
     bindings = await ledger.bind(prepared.claims, stamp.now_ms)
     while pipeline.resolve(prepared, bindings):
         bindings = await ledger.bind(prepared.claims, stamp.now_ms)
-    return pipeline.decide(prepared, bindings)
+    decision = pipeline.decide(prepared, bindings)
+    if pipeline.duplicates is not None:
+        pipeline.duplicates.settle(prepared, decision)
+    return decision
 
 
 def _request(message: Message, wanted: Sequence[str] = ()) -> Request:

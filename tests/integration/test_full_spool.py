@@ -145,7 +145,7 @@ async def test_a_full_disk_of_the_whole_folder_is_told_while_the_spool_still_has
             spool = {"segment_bytes": 65_536}
             async with running_gateway_process(tmp_path, collector.url, spool=spool, logging=log) as gateway:
                 assert 200 == await sign_in(gateway, "1000000001")
-                with filler.open("wb") as file, contextlib.suppress(OSError):
+                with contextlib.suppress(OSError), filler.open("wb") as file:
                     while True:
                         file.write(bytes(65_536))
                         file.flush()

@@ -1,0 +1,107 @@
+"""The table of fingerprints: which keys came within a window, in eight-byte words of a mapped file. The package's docstring is its design."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from gateway.events.seen import Look
+
+if TYPE_CHECKING:
+    import mmap
+    from collections.abc import Callable
+
+HEADER_BYTES = 4_096
+BUCKET_BYTES = 64
+WORDS = 8
+WORD_BYTES = 8
+ENTRY_BYTES = 16
+"""What each of `max_entries` takes: two words."""
+SHARED = 0
+"""The check of a key that came with different ones."""
+
+_SECONDS = 0xFFFFFF
+_TAG = 0xFFFFFF
+_CHECK = 0xFFFF
+# Clocks are set back now and then; what was written before that is not old, but from a future that is this near.
+_SET_BACK = 1 << 20
+_words = struct.Struct(">8Q").unpack
+
+
+def table_bytes(max_entries: int) -> int:
+    """Give how long the file is for so many entries."""
+    return HEADER_BYTES + -(-max_entries * ENTRY_BYTES // BUCKET_BYTES) * BUCKET_BYTES
+
+
+class Table:
+    """A `Seen` in mapped memory of `table_bytes`; `on_forgotten` hears how old an entry was, in seconds, that made room before its time."""
+
+    def __init__(self, memory: mmap.mmap, seed: int, on_forgotten: Callable[[int], None]) -> None:
+        self.seed = seed
+        self._memory = memory
+        self._buckets = (len(memory) - HEADER_BYTES) // BUCKET_BYTES
+        self._on_forgotten = on_forgotten
+
+    def close(self) -> None:
+        """Let go of the memory; nothing is to be asked after that."""
+        self._memory.close()
+
+    def look(self, key: int, check: int, now_s: int, window_s: int) -> Look:
+        """Tell what came under this key within the last `window_s` seconds."""
+        at = HEADER_BYTES + ((key >> 32) * self._buckets >> 32) * BUCKET_BYTES
+        bucket = self._memory[at : at + BUCKET_BYTES]
+        tag = (key & _TAG or 1).to_bytes(3, "big")
+        if bucket.find(tag) < 0:
+            return Look.NEW
+        place = _place(bucket, tag)
+        if place < 0:
+            return Look.NEW
+        word = int.from_bytes(bucket[place : place + WORD_BYTES], "big")
+        if _age(word, now_s) >= window_s:
+            return Look.NEW
+        return Look.SAME if word & _CHECK == (check & _CHECK or 1) else Look.OTHER
+
+    def remember(self, key: int, check: int, now_s: int, window_s: int) -> None:
+        """Remember an event for `window_s` seconds; the first of several counts. Another check under its key leaves `SHARED` there."""
+        at = HEADER_BYTES + ((key >> 32) * self._buckets >> 32) * BUCKET_BYTES
+        bucket = self._memory[at : at + BUCKET_BYTES]
+        number = key & _TAG or 1
+        tag, own = number.to_bytes(3, "big"), check & _CHECK or 1
+        place = _place(bucket, tag) if bucket.find(tag) >= 0 else -1
+        if place >= 0:
+            word = int.from_bytes(bucket[place : place + WORD_BYTES], "big")
+            if _age(word, now_s) < window_s:
+                if word & _CHECK == own:
+                    return
+                own = SHARED
+        else:
+            words = _words(bucket)
+            word = _oldest(words, now_s)
+            place = words.index(word) * WORD_BYTES
+            if word and (age := _age(word, now_s)) < window_s:
+                self._on_forgotten(age)
+        new = (now_s & _SECONDS) << 40 | number << 16 | own
+        self._memory[at + place : at + place + WORD_BYTES] = new.to_bytes(WORD_BYTES, "big")
+
+
+def _place(bucket: bytes, tag: bytes) -> int:
+    """Give where the word with this tag begins, or -1."""
+    found = bucket.find(tag)
+    while found >= 0:
+        if found % WORD_BYTES == 3:
+            return found - 3
+        found = bucket.find(tag, found + 1)
+    return -1
+
+
+def _age(word: int, now_s: int) -> int:
+    age = (now_s - (word >> 40)) & _SECONDS
+    return 0 if age > _SECONDS - _SET_BACK else age
+
+
+def _oldest(words: tuple[int, ...], now_s: int) -> int:
+    """Give the empty or oldest one: the least, but for those left from before the seconds began again."""
+    least, turn = min(words), (now_s & _SECONDS) + _SET_BACK
+    if least and max(words) >> 40 > turn:
+        return min(word for word in words if word >> 40 > turn)
+    return least

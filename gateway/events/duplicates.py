@@ -1,0 +1,201 @@
+"""Which events have come before: clients send again what they saw no answer to, and one event is to be counted once.
+
+What always holds:
+
+- an event counts as having come only when it is durable, in the spool or in the quarantine: what was refused may come again. While the first is
+  on its way, the second is not answered; it shares the first's fate (`Mark`);
+- a request id by itself proves nothing: pages hard-code one, and count from one with each page. A duplicate has the same id, of the same property and
+  the same user, and the same content to the byte. An id that came with another content is no event's own, and nothing is dropped for it any more;
+- a link is not an attempt: many may follow the one in a message, mail programs fetch images for their readers, and one reader may come
+  twice. No event of a link is a duplicate.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import orjson
+from xxhash import xxh3_64_intdigest as fingerprint
+
+from gateway.events.decisions import Mark, Pending
+from gateway.events.outcome import Reason, Rejection
+from gateway.events.seen import Look
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from gateway.events.decisions import Decision, Prepared, Verdict
+    from gateway.events.model import JsonObject, Request
+    from gateway.events.seen import Seen
+    from gateway.events.wire import Decoded, Envelope
+    from gateway.settings_duplicates import Duplicates as Settings
+
+BY_ID = "request_id"
+BY_CONTENT = "content"
+WORDS = {
+    BY_ID: Rejection(
+        Reason.DUPLICATE,
+        "request_id",
+        "came before, with the same content, within duplicates.dedup_window_seconds",
+    ),
+    BY_CONTENT: Rejection(
+        Reason.DUPLICATE, "(content)", "came before, within duplicates.content_window_seconds"
+    ),
+}
+
+
+class Sending(msgspec.Struct):
+    """What all events of one request share when they are compared: nothing of it is kept.
+
+    `is_link`: none of them is looked for. `body` is the text of its one event where that stands there as it came. `marks` are those of the events before,
+    by their id as it came and their content.
+    """
+
+    place: str
+    stranger: str
+    now_s: int
+    is_link: bool = False
+    body: bytes = b""
+    marks: dict[tuple[str, int], Mark] = {}
+
+
+class Duplicates:
+    """Recognises events that came before; `seen` is the memory of it."""
+
+    def __init__(self, settings: Settings, seen: Seen) -> None:
+        self._seen = seen
+        self._seed = seen.seed
+        self._id_window = settings.dedup_window_seconds
+        self._content_window = settings.content_window_seconds
+        self._under_way: dict[int, Mark] = {}
+
+    def sending(
+        self,
+        request: Request,
+        envelope: Envelope,
+        client_ip: str,
+        now_ms: int,
+        *,
+        is_foreign: bool,
+        is_batch: bool,
+    ) -> Sending:
+        """Begin with a request. `is_foreign`: somebody else than the property's pages may have made the browser send it."""
+        head = request.head
+        is_plain = head.method == "POST" and not (is_batch or head.content_encoding or envelope.fields)
+        return Sending(
+            f"{envelope.portal_id}\0{envelope.prop_id}\0",
+            f"\0{client_ip}\0{head.user_agent}",
+            now_ms // 1000,
+            envelope.response_type == "redirect"
+            or (is_foreign and _is_link(envelope, head.method, head.fetch_mode)),
+            request.body if is_plain else b"",
+            {} if is_batch else _NONE,
+        )
+
+    def mark(
+        self,
+        sending: Sending,
+        decoded: Decoded,
+        index: int,
+        fields: JsonObject,
+        uid: str,
+        event_id: str,
+        request_id: str,
+    ) -> Mark | None:
+        """Give what an event is known by, and whether it came before; `None` where nothing is looked for.
+
+        `uid` is its own or the visitor's, empty for none: then address and program tell who sent it. `request_id` is `event_id` where the client gave none.
+        """
+        has_id = request_id is not event_id
+        window = self._id_window if has_id else self._content_window
+        if not window or sending.is_link:
+            return None
+        seed = self._seed
+        content = fingerprint(sending.body or orjson.dumps(fields), seed)
+        whose = fingerprint((uid or sending.stranger).encode("utf-8", "replace"), seed)
+        if has_id:
+            rule, key = BY_ID, fingerprint(f"{sending.place}{request_id}".encode("utf-8", "replace"), seed)
+        else:
+            rule, key = BY_CONTENT, fingerprint(f"{sending.place}\0{content}\0{whose}".encode(), seed)
+        mark = Mark(key, content ^ whose, rule, window)
+        first = self._under_way.get(key)
+        if decoded.is_batch:
+            # Two of one array with one id were told apart by their place in it.
+            own = (_as_it_came(decoded, index) or request_id, mark.check) if has_id else ("", key)
+            before = sending.marks.setdefault(own, mark)
+            first = before if before is not mark and not before.is_shared else first
+        if first is None:
+            look = self._seen.look(key, mark.check, sending.now_s, window)
+        else:
+            look = Look.SAME if first.check == mark.check else Look.OTHER
+        if look is Look.SAME:
+            mark.is_repeat, mark.first = True, first
+        elif look is Look.OTHER:
+            mark.is_shared = True
+        return mark
+
+    def begin(self, prepared: Prepared) -> None:
+        """Know the events of a request as under way: `settle` must follow, whatever becomes of them."""
+        for each in prepared.events:
+            if isinstance(each, Pending) and (mark := each.mark) is not None and not mark.is_repeat:
+                self._under_way.setdefault(mark.key, mark)
+
+    def settle(self, prepared: Prepared, decision: Decision) -> Sequence[Mark]:
+        """Remember those events of a request that are durable now, tell those that wait for them, and give the marks of the request's own duplicates."""
+        repeats: tuple[Mark, ...] = ()
+        for each, verdict in zip(prepared.events, decision.verdicts, strict=True):
+            if isinstance(each, Pending) and (mark := each.mark) is not None:
+                if mark.is_repeat:
+                    repeats = (*repeats, mark)
+                else:
+                    self._end(mark, verdict, prepared.stamp.now_ms // 1000)
+        return repeats
+
+    def _end(self, mark: Mark, verdict: Verdict, now_s: int) -> None:
+        if self._under_way.get(mark.key) is mark:
+            del self._under_way[mark.key]
+        if verdict.is_kept:
+            self._seen.remember(mark.key, mark.check, now_s, mark.window_s)
+        mark.fate = verdict.rejection
+        mark.is_kept = verdict.is_kept
+        waiting, mark.waiting = mark.waiting, ()
+        for tell in waiting:
+            tell()
+
+
+def remark(pending: Pending, mark: Mark) -> None:
+    """Say in an event's line of the log by which rule it is a duplicate, or that its id is not its own: then an engineer should see why none is dropped."""
+    if mark.is_repeat:
+        pending.remarks["duplicate_by"] = mark.rule
+        pending.tallies.append(("duplicates", mark.rule))
+    else:
+        pending.remarks["request_id_shared"] = True
+        pending.tallies.append(("duplicates", "shared_id"))
+
+
+def failed(pending: Pending) -> Rejection | None:
+    """Say of a duplicate why its first attempt was not kept, where that is so; of all others nothing."""
+    mark = pending.mark
+    first = mark.first if mark is not None and mark.is_repeat else None
+    return first.fate if first is not None and not first.is_kept else None
+
+
+_NONE: dict[tuple[str, int], Mark] = {}
+
+
+def _is_link(envelope: Envelope, method: str, fetch_mode: str) -> bool:
+    """Tell of a request that no page of the property has made whether a person followed a link, or opened a message with an image.
+
+    What a program asks for by name, without a browser (`Sec-Fetch-…`), is an app's or a server's own.
+    """
+    if method != "GET":
+        return False
+    return envelope.response_type == "pixel" or not envelope.explicit_type or bool(fetch_mode)
+
+
+def _as_it_came(decoded: Decoded, index: int) -> str:
+    """Give the id that an event of an array has for itself, without the number that tells it from others with the same."""
+    own = decoded.own_ids[index] if decoded.own_ids else ""
+    bare = own.removesuffix(f".{index}")
+    return bare if bare != own and bare in decoded.own_ids[:index] else own
