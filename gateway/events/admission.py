@@ -166,10 +166,12 @@ class Admission:
             return uid
         event_id = stamp.event_id(index)
         request_id = decoded.request_id_of(index, event_id)
-        mark = None
-        if self._duplicates is not None and arrival.sending is not None:
-            whose = uid or visitor.uid
-            mark = self._duplicates.mark(arrival.sending, decoded, index, fields, whose, event_id, request_id)
+        seen, sending, whose = self._duplicates, arrival.sending, uid or visitor.uid
+        mark = (
+            seen.mark(sending, decoded, index, fields, whose, event_id, request_id)
+            if seen is not None and sending is not None
+            else None
+        )
         hooked = None
         if self._hook is not None:
             hooked = self._hook(
@@ -192,14 +194,12 @@ class Admission:
             whence = arrival.source
         is_own = whence in {"event", "link", "server"}
         pending = Pending(event_id, request_id, uid, fields, identified, is_own=is_own, mark=mark)
-        if mark is not None and (mark.is_shared or mark.is_repeat):
-            duplicates.remark(pending, mark)
         if envelope.has_new_uid and not arrival.is_foreign and is_forgotten(visitor, uid, fields):
             pending.move(visitor.twin.uid, "restored")
             whence = "twin"
         if hooked is not None:
             pending.tallies += [("plugin", each) for each in hooked.results]
-        if self._plan is not None and not (mark is not None and mark.is_repeat):
+        if (mark is None or not duplicates.remark(pending, mark)) and self._plan is not None:
             self._plan.look(envelope.portal_id, envelope.prop_id, pending, stamp.now_ms)
         if index == 0:
             arrival.first_source = whence

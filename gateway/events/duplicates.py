@@ -164,14 +164,18 @@ class Duplicates:
             tell()
 
 
-def remark(pending: Pending, mark: Mark) -> None:
-    """Say in an event's line of the log by which rule it is a duplicate, or that its id is not its own: then an engineer should see why none is dropped."""
+def remark(pending: Pending, mark: Mark) -> bool:
+    """Say in an event's line of the log by which rule it is a duplicate, or that its id is not its own, so that an engineer sees why none is dropped.
+
+    Gives whether it is a duplicate.
+    """
     if mark.is_repeat:
         pending.remarks["duplicate_by"] = mark.rule
         pending.tallies.append(("duplicates", mark.rule))
-    else:
+    elif mark.is_shared:
         pending.remarks["request_id_shared"] = True
         pending.tallies.append(("duplicates", "shared_id"))
+    return mark.is_repeat
 
 
 def failed(pending: Pending) -> Rejection | None:
