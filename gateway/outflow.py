@@ -16,7 +16,9 @@ from gateway.deadline import DELIVERIES
 from gateway.delivery.client import CollectorClient
 from gateway.delivery.forwarder import Forwarder
 from gateway.delivery.patience import Patience
+from gateway.delivery.regions import Regions
 from gateway.delivery.retry import RetryPolicy
+from gateway.delivery.split import Split
 from gateway.events.packing import appended_ns
 from gateway.quarantine.dead_letters import QuarantineDeadLetters
 from gateway.spool.intake import Intake, LocalPipe
@@ -24,10 +26,10 @@ from gateway.spool.merge import MergedSpool
 from gateway.stores import erasure_look_up
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
     from gateway.deadline import Deadline
-    from gateway.delivery.contract import AnswerDesk
+    from gateway.delivery.contract import AnswerDesk, BreakerState, DeliveryObserver
     from gateway.ledger.contract import Ledger
     from gateway.quarantine.contract import QuarantineStore
     from gateway.settings import Settings
@@ -46,18 +48,52 @@ async def start_delivery(
     stack: contextlib.AsyncExitStack,
     *,
     answers: AnswerDesk | None = None,
-) -> Forwarder:
-    """Deliver what comes out of `outlet` until `stack` is left; `answers` is where clients wait for what the collector says."""
+) -> None:
+    """Deliver what comes out of `outlet` until `stack` is left; `answers` is where clients wait for what the collector says.
+
+    Each collector has a forwarder of its own, with its own connections, breaker and patience.
+    """
     collector = settings.collector
-    client = CollectorClient(
-        collector.url,
-        timeout_seconds=collector.timeout_seconds,
-        connect_timeout_seconds=min(5.0, collector.timeout_seconds),
-        max_connections=collector.connections,
-    )
-    stack.push_async_callback(client.close)
+    regions = Regions(collector.url, collector.regions)
     observer = await stack.enter_async_context(archiving(settings, journal, deadline.left))
-    forwarder = Forwarder(
+    outlets: list[Outlet] = [outlet]
+    observers: list[DeliveryObserver] = [observer]
+    if len(regions.urls) > 1:
+        split = Split(outlet, regions, settings.data_dir / "spool", _report)
+        stack.push_async_callback(split.close)
+        outlets = list(split.branches)
+        away: set[str] = set()
+        observers = [Destination(url, observer, journal, away) for url in regions.urls]
+        split.start()
+    forwarders: list[Forwarder] = []
+    for url, each, told in zip(regions.urls, outlets, observers, strict=True):
+        client = CollectorClient(
+            url,
+            timeout_seconds=collector.timeout_seconds,
+            connect_timeout_seconds=min(5.0, collector.timeout_seconds),
+            max_connections=collector.connections,
+        )
+        stack.push_async_callback(client.close)
+        forwarders.append(_forwarder(settings, each, client, quarantine, ledger, told, answers))
+    # All at once: each of them may take what is left of the time.
+    stack.push_async_callback(
+        lambda: _gathered([each.stop(deadline.left(DELIVERIES)) for each in forwarders])
+    )
+    for forwarder in forwarders:
+        forwarder.start()
+
+
+def _forwarder(
+    settings: Settings,
+    outlet: Outlet,
+    client: CollectorClient,
+    quarantine: QuarantineStore,
+    ledger: Ledger,
+    observer: DeliveryObserver,
+    answers: AnswerDesk | None,
+) -> Forwarder:
+    collector = settings.collector
+    return Forwarder(
         [outlet],
         client,
         QuarantineDeadLetters(quarantine, time.time),
@@ -71,9 +107,39 @@ async def start_delivery(
         max_age_seconds=collector.max_age_hours * 3_600,
         answers=answers,
     )
-    forwarder.start()
-    stack.push_async_callback(lambda: forwarder.stop(deadline.left(DELIVERIES)))
-    return forwarder
+
+
+async def _gathered(stops: Sequence[Coroutine[None, None, None]]) -> None:
+    await asyncio.gather(*stops)
+
+
+def _report(message: str, error: Exception) -> None:
+    asyncio.get_running_loop().call_exception_handler({"message": message, "exception": error})
+
+
+class Destination:
+    """One of several collectors' `DeliveryObserver`: says which one is away. `away` are those that are, for all of them."""
+
+    def __init__(self, url: str, observer: DeliveryObserver, journal: Journal, away: set[str]) -> None:
+        self._url = url.partition("?")[0]
+        self._state = observer.state
+        self._journal = journal
+        self._away = away
+        self.delivered = observer.delivered
+        self.retrying = observer.retrying
+        self.undeliverable = observer.undeliverable
+        self.expired = observer.expired
+        self.erased = observer.erased
+
+    def state(self, name: BreakerState, cause: str) -> None:
+        """Say it with its address; `tracking_gateway_collector_up` is 0 while any is away."""
+        if name == "open":
+            self._away.add(self._url)
+        elif name == "closed":
+            self._away.discard(self._url)
+        self._state(name, f"{self._url}: {cause}")
+        if self._away:
+            self._journal.collector_away()
 
 
 async def merge_partitions(

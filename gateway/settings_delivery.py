@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gateway.settings_types import CookieName, HttpUrl, RelayBudget, Section
+from gateway.settings_types import CookieName, CountryCode, HttpUrl, RelayBudget, Section
 
 
 class Collector(Section):
@@ -22,6 +22,7 @@ class Collector(Section):
     max_refused_hours: float = Field(default=2.0, ge=0)
     mode: Literal["async", "relay"] = "async"
     relay_budget_ms: RelayBudget = 300
+    regions: dict[CountryCode, HttpUrl] = Field(default={}, max_length=300)
     relay_cookies: tuple[CookieName, ...] = Field(default=(), max_length=32)
 
 

@@ -183,6 +183,16 @@ Keys = Annotated[tuple[Key, ...], AfterValidator(_each_id_once)]
 RelayBudget = Annotated[int, Field(ge=10, le=10_000), AfterValidator(_within_an_attempt)]
 """Milliseconds that a client may wait for the collector; no longer than an attempt, whose `timeout_seconds` stand before it."""
 
+
+def _country(value: str) -> str:
+    if not re.fullmatch(r"[A-Z]{2}", value):
+        msg = "write a country as ISO 3166-1 has it, two capital letters, such as VN"
+        raise ValueError(msg)
+    return value
+
+
+CountryCode = Annotated[str, AfterValidator(_country)]
+
 CookieName = Annotated[str, AfterValidator(_cookie_name)]
 
 PLACEHOLDERS = (

@@ -44,6 +44,10 @@ def advice(loaded: Settings) -> list[str]:
         and "localhost" not in loaded.collector.url
     ):
         notes.append("collector.url is not https: events cross the network in the clear")
+    if loaded.collector.regions and not loaded.geo.enabled:
+        notes.append(
+            "collector.regions needs geo.enabled = true: without it only events that bring a context.geo of their own go there"
+        )
     archive = loaded.data_dir / "archive"
     if not loaded.archive.days and archive.is_dir():
         notes.append(

@@ -23,6 +23,7 @@ from gateway.archive.reading import Reading, Span
 from gateway.commands.replay_parts import ArchiveSource, Fates, PacedSink
 from gateway.delivery.client import CollectorClient
 from gateway.delivery.forwarder import Forwarder
+from gateway.delivery.regions import RegionalSink, Regions
 from gateway.delivery.retry import RetryPolicy
 from gateway.ledger.contract import LedgerUnavailable
 
@@ -123,13 +124,21 @@ async def replay(
     source = ArchiveSource(deliveries if url == collector.url else _without_cookies(deliveries))
     fates = Fates()
     at_once = max(1, min(_MOST_AT_ONCE, collector.connections, int(per_second)))
-    client = CollectorClient(
-        url,
-        timeout_seconds=collector.timeout_seconds,
-        connect_timeout_seconds=min(5.0, collector.timeout_seconds),
-        max_connections=at_once,
+    regions = Regions(url, collector.regions if url == collector.url else {})
+    clients = [
+        CollectorClient(
+            each,
+            timeout_seconds=collector.timeout_seconds,
+            connect_timeout_seconds=min(5.0, collector.timeout_seconds),
+            max_connections=at_once,
+        )
+        for each in regions.urls
+    ]
+    sink = PacedSink(
+        RegionalSink(regions, clients),
+        per_second,
+        lambda record: bool(erased.among([(record.portal_id, record.uid)])),
     )
-    sink = PacedSink(client, per_second, lambda record: bool(erased.among([(record.portal_id, record.uid)])))
     forwarder = Forwarder(
         [source],
         sink,

@@ -204,6 +204,10 @@ class Journal:
         log = self._logger.warning if name == "open" else self._logger.info
         log("collector", state=name, cause=redact(cause))
 
+    def collector_away(self) -> None:
+        """Note that one of several collectors is away, whatever was said of another."""
+        self._metrics.collector_up.set(0)
+
     def archived(self, counts: dict[str, int], size: int, *, is_stopped: bool) -> None:
         """Count what the archive did with delivered events since the last call, and note how it is."""
         self._metrics.archive(counts, size, is_stopped=is_stopped)

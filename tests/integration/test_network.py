@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import aiohttp
 import orjson
+import pytest
 
 from tests.geo_files import CITY, LONDON, make_database
 from tests.processes import running_collector, running_gateway_process, until
@@ -138,3 +139,42 @@ async def test_another_database_is_taken_under_load(tmp_path):
         assert LONDON not in str(events)
         assert 2 == len(gateway.log_lines("geo_database_refused"))
         assert "tracking_gateway_geo_database_age_seconds" in str(await gateway.metrics())
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_each_country_has_its_collector_and_one_that_is_down_holds_up_no_other(tmp_path, workers):
+    """By the visitor's true address; a traveller stays; what waits for the one that is down comes in order when it is back."""
+    hanoi, london = "14.160.0.1", "81.2.69.160"
+    async with running_collector() as usual, running_collector() as region:
+        sections = {
+            "server": {"trusted_proxies": ["127.0.0.1/32"], "workers": workers},
+            "network": {"client_address": "truncate"},
+            "collector.regions": {"VN": f"{region.url}/event"},
+        }
+        async with running_gateway_process(tmp_path, usual.url, **sections) as gateway:
+            await region.behave(down=True)
+            waiting = [f"vn-{number}" for number in range(30)]
+            for name in waiting:
+                assert 200 == await sent(gateway, name, {"X-Forwarded-For": hanoi}, uid="111111111")
+            crowd = [f"crowd-{number}" for number in range(20)]
+            for name in crowd:
+                assert 200 == await sent(gateway, name, {"X-Forwarded-For": hanoi}, uid=f"3{name[6:]:0>8}")
+
+            async def is_away():
+                lines = gateway.log_lines("collector")
+                return any(line["state"] == "open" and region.url in line["cause"] for line in lines)
+
+            await until(is_away, "the log says which collector is away")
+            assert 0 == (await gateway.metrics())["tracking_gateway_collector_up"]
+            others = [f"gb-{number}" for number in range(30)]
+            for name in others:
+                assert 200 == await sent(gateway, name, {"X-Forwarded-For": london}, uid="222222222")
+            await received(usual, *others)
+            # She has landed in London, and is still at home in Hanoi.
+            assert 200 == await sent(gateway, "traveller", {"X-Forwarded-For": london}, uid="111111111")
+            assert set(others) == set(await usual.request_ids())
+            await region.behave()
+            await received(region, *waiting, *crowd, "traveller")
+            found = await region.request_ids()
+            assert [*waiting, "traveller"] == [name for name in found if name not in crowd]
+            assert set(others) == set(await usual.request_ids())
