@@ -36,6 +36,7 @@ from gateway.settings_script import Script, plain_url
 from gateway.settings_tls import Tls
 from gateway.settings_transformations import Transformation, one_for_all
 from gateway.settings_types import Archive, Section
+from gateway.settings_visits import Campaign, Clock, Session, cookies_differ
 from gateway.settings_web import Admin, Limits, Server
 
 if TYPE_CHECKING:
@@ -101,6 +102,9 @@ class Settings(BaseSettings):
     duplicates: Duplicates = Duplicates()
     # Also the default one must not be among the cookies that are relayed.
     cookies: Cookies = Field(default=Cookies(), validate_default=True)
+    campaign: Campaign = Field(default=Campaign(), validate_default=True)
+    session: Session = Field(default=Session(), validate_default=True)
+    clock: Clock = Clock()
     logging: Logging = Logging()
     properties: tuple[Property, ...] = ()
 
@@ -116,6 +120,12 @@ class Settings(BaseSettings):
         for name in sorted(relayed & {value.name, value.twin_name, value.ppid_name} - {""}):
             msg = f"{name} is the gateway's own cookie, not the collector's: take it out of collector.relay_cookies"
             raise ValueError(msg)
+        return value
+
+    @field_validator("campaign", "session")
+    @classmethod
+    def _cookies_differ(cls, value: Campaign | Session, info: ValidationInfo) -> Campaign | Session:
+        cookies_differ(value, info.data)
         return value
 
     @field_validator("transformations")

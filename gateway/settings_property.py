@@ -14,6 +14,7 @@ from gateway.settings_types import (
     Origin,
     Secrets,
     Section,
+    TimeZone,
 )
 
 
@@ -32,3 +33,6 @@ class Property(Section):
     s2s_secret: Secrets = ()
     # Empty: as `[network]` says.
     client_address: Literal[AddressPolicy, ""] = ""
+    makes_sessions: bool = True
+    # In which a day begins at midnight: `session.new_at_midnight`.
+    timezone: TimeZone = "UTC"

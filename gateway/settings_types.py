@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import zoneinfo
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -133,6 +134,15 @@ def _cookie_name(value: str) -> str:
     return value
 
 
+def _time_zone(value: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(value)
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        msg = "write a time zone of the IANA database, such as Asia/Ho_Chi_Minh, Asia/Bangkok or UTC"
+        raise ValueError(msg) from None
+    return value
+
+
 Key = Annotated[
     SecretStr, AfterValidator(_secret_key), PlainSerializer(_shown, return_type=str, when_used="json")
 ]
@@ -194,6 +204,9 @@ def _country(value: str) -> str:
 CountryCode = Annotated[str, AfterValidator(_country)]
 
 CookieName = Annotated[str, AfterValidator(_cookie_name)]
+
+TimeZone = Annotated[str, AfterValidator(_time_zone)]
+"""A time zone of the IANA database."""
 
 PLACEHOLDERS = (
     "0", "-1", "undefined", "null", "none", "nil", "true", "false", "unknown", "anonymous", "guest", "n/a",

@@ -14,6 +14,7 @@ from gateway.outflow import cancelled
 from gateway.plans.keeper import PlanKeeper
 from gateway.plugins.finding import find_plugins
 from gateway.plugins.running import PluginRunner
+from gateway.time_zones import time_zones
 
 if TYPE_CHECKING:
     import contextlib
@@ -43,7 +44,7 @@ async def open_world(
     judge = _open_plan(settings, journal, stack)
     hook = _open_plugins(settings, journal, stack)
     seen = await open_seen(settings, journal, metrics, stack)
-    return World(locate=locate, salt=salt, judge=judge, hook=hook, seen=seen), others
+    return World(locate=locate, zone=time_zones(), salt=salt, judge=judge, hook=hook, seen=seen), others
 
 
 def _open_plugins(settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack) -> Hook | None:

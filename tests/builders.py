@@ -35,6 +35,8 @@ def make_settings(**sections: Any) -> settings.Settings:
                 "site": "shop.example",
                 "origins": (ORIGIN, "https://shop.example"),
                 "redirect_hosts": ("shop.example", "*.shop.example"),
+                # Most tests send bare events, and look at cookies that are not a session's.
+                "makes_sessions": False,
             },
         ),
         "cookies": {"keys": (COOKIE_KEY,)},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from gateway.events import duplicates
+from gateway.events.clock import sent_ms
 from gateway.events.cookie_answers import is_forgotten
 from gateway.events.cookies import Visitor
 from gateway.events.decisions import Pending, Prepared, Scope
@@ -155,6 +156,8 @@ class Admission:
     ) -> Pending | Rejection:
         """Let one event in, with all that is known of it before the ledger is asked; or say why not."""
         stamp, visitor = arrival.stamp, arrival.visitor
+        # Of the sending, not of what happened: the same event says another one when it comes again.
+        sent = sent_ms(fields.pop("sent_at", None))
         envelope, may_hold, may_mask = arrival.scope.envelope, arrival.may_hold, arrival.may_mask
         if self._transformations is not None and self._transformations.apply(
             envelope.portal_id, envelope.prop_id, fields
@@ -193,7 +196,9 @@ class Admission:
             uid = arrival.fresh = visitor.uid or own
             whence = arrival.source
         is_own = whence in {"event", "link", "server"}
-        pending = Pending(event_id, request_id, uid, fields, identified, is_own=is_own, mark=mark)
+        pending = Pending(
+            event_id, request_id, uid, fields, identified, is_own=is_own, mark=mark, sent_ms=sent
+        )
         if envelope.has_new_uid and not arrival.is_foreign and is_forgotten(visitor, uid, fields):
             pending.move(visitor.twin.uid, "restored")
             whence = "twin"

@@ -20,14 +20,16 @@ if TYPE_CHECKING:
     from gateway.events.decisions import Prepared, Verdict
     from gateway.events.model import JsonObject
     from gateway.events.replies import Headers
+    from gateway.events.visits import Visits
 
 
 class CookieAnswers:
     """Decides the cookies of an answer; `usable` gives a UID that may stand in one, or empty text."""
 
-    def __init__(self, cookie: UidCookie, usable: Callable[[str], str]) -> None:
+    def __init__(self, cookie: UidCookie, usable: Callable[[str], str], visits: Visits) -> None:
         self._cookie = cookie
         self._usable = usable
+        self._visits = visits
 
     def headers(self, prepared: Prepared, kept: Sequence[Verdict]) -> Headers:
         """Give the headers that leave the visitor with the UID that the kept events, one after the other, made theirs."""
@@ -41,7 +43,7 @@ class CookieAnswers:
         if owner is None or envelope.is_s2s or (head.origin and not prepared.origin_allowed):
             return ()
         if not visitor.is_due and all(_is_the_same(visitor, each) for each in kept):
-            return ()
+            return self._visits.headers(prepared, visitor.uid)
         for verdict in kept:
             pending = _pending_of(prepared, verdict)
             reset = None
@@ -67,8 +69,9 @@ class CookieAnswers:
             if wanted is not None:
                 uid, visitor = wanted, visitor._replace(uid=wanted, is_restored=False)
         if uid is None:
-            return ()
-        return self._cookie.headers(head.host, owner.site, prepared.visitor, uid, stamp.now_ms // 1000)
+            return self._visits.headers(prepared, visitor.uid)
+        found = self._cookie.headers(head.host, owner.site, prepared.visitor, uid, stamp.now_ms // 1000)
+        return found + self._visits.headers(prepared, uid)
 
 
 def is_forgotten(visitor: Visitor, uid: str, fields: JsonObject) -> bool:

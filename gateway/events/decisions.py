@@ -28,6 +28,7 @@ from gateway.events.model import (
 from gateway.events.occasion import Occasion
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.screening import Property
+from gateway.events.visit import Visit
 from gateway.events.wire import Envelope
 
 
@@ -59,6 +60,8 @@ class Pending(msgspec.Struct):
     `problem` is why it can't go out, or not as it is, where a step before the ledger has found one; what the ledger finds goes before it.
     `remarks` are what the log says of it besides, by field: no value of the event's own, but words of the gateway's. `tallies` are what is counted
     of it: kind and value, both of closed sets, for they are metric labels.
+    `session` is the session that the gateway put it into, empty where the client tells its own or there is none; `sent_ms` is when the client says that it
+    sent it, in Unix milliseconds, 0 where it does not.
     `is_own`: the event itself says whose it is, by a UID, or by the customer that a link or a server names; else the UID is the visitor's or fresh.
     `consent` is what its visitor has said about being measured, and what follows from it.
     """
@@ -79,6 +82,9 @@ class Pending(msgspec.Struct):
     remarks: dict[str, Any] = msgspec.field(default_factory=dict)
     tallies: list[tuple[str, str]] = msgspec.field(default_factory=list)
     mark: Mark | None = None
+
+    session: str = ""
+    sent_ms: int = 0
 
     def move(self, uid: str, cause: str) -> None:
         """Go on under another UID."""
@@ -114,7 +120,7 @@ class Prepared(msgspec.Struct, frozen=True):
 
     `visitor` is what the cookies say. `uid_source` says where the UID came from: `event`, `link`, `server`, `cookie`, `twin` or `fresh`.
     `origin_allowed`: the page that sent it may read the answer. `is_foreign`: somebody else than the property's pages may have made
-    the browser send it.
+    the browser send it. `visit` is what its events make of their visitor's session.
     """
 
     request: Request
@@ -128,6 +134,7 @@ class Prepared(msgspec.Struct, frozen=True):
     origin_allowed: bool
     is_foreign: bool
     occasion: Occasion
+    visit: Visit = msgspec.field(default_factory=Visit)
 
     @property
     def envelope(self) -> Envelope:

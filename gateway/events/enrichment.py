@@ -1,15 +1,15 @@
-"""What the gateway knows and the page can't say reliably: moment, address, device, language, page and campaign.
+"""What the gateway knows and the page can't say reliably: moment, address, device, language and page.
 
 Everything goes where the CDP looks for it (`context`, `extra`) and nothing that the client sent is ever overwritten. Each part has a module:
-`moments`, `network`, `device`, `page`, `campaign`. `Enricher` is compiled once; per event it costs dictionary look-ups, since
-user agents, addresses and pages repeat.
+`moments`, `network`, `device`, `page`. Campaign, session and clock are the business of `gateway.events.visits`. `Enricher` is compiled once; per event it
+costs dictionary look-ups, since user agents, addresses and pages repeat.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.events import campaign, moments, page
+from gateway.events import moments, page
 from gateway.events.device import Devices
 from gateway.events.network import Network
 
@@ -38,4 +38,3 @@ class Enricher:
         self.network.add(fields, context, occasion)
         self.devices.add(context, occasion)
         page.add(context, occasion, self._locale)
-        campaign.add(context, extra, occasion)

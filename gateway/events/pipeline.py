@@ -32,6 +32,7 @@ from gateway.events.screening import Properties, envelope_problem
 from gateway.events.shapes import Shapes
 from gateway.events.site_steps import site_steps
 from gateway.events.uids import Uids
+from gateway.events.visits import Visits
 from gateway.events.world import NO_WORLD, World
 
 if TYPE_CHECKING:
@@ -64,7 +65,6 @@ class Pipeline:
         enricher = Enricher(world, settings.device.client_hints)
         self.wanted_headers += enricher.devices.wanted_headers
         self._asks_for_hints = settings.device.client_hints == "high"
-        self._recorder = Recorder(self._identities, enricher)
         self._addresses = enricher.network.policies
         server = settings.server
         self.client_address = ClientAddress(server.trusted_proxies, server.client_address_header)
@@ -72,7 +72,9 @@ class Pipeline:
         self._attach_known = settings.identity.attach_known_cid
         keyring = Keyring([key.get_secret_value() for key in settings.cookies.keys])
         self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
-        self._cookie_answers = CookieAnswers(self._cookie, self._uids.usable)
+        visits = Visits(settings, keyring, self._cookie, world, self._uids.usable)
+        self._recorder = Recorder(self._identities, enricher, visits)
+        self._cookie_answers = CookieAnswers(self._cookie, self._uids.usable, visits)
         is_relay, names = settings.collector.mode == "relay", settings.collector.relay_cookies
         self.relay = RelayPolicy(names, self._cookie, self._is_raw) if is_relay else None
         self._conflicts = conflicts.Conflicts(keyring)
@@ -262,7 +264,7 @@ class Pipeline:
             cid=cid,
             category=category,
             action=action,
-            session=session,
+            session=pending.session or session,
             record=record if outcome is Outcome.ACCEPTED else None,
             entry=quarantine_entry(prepared, pending, binding, rejection, record)
             if outcome is Outcome.QUARANTINED

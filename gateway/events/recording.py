@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from gateway.events.model import Binding
     from gateway.events.relay import RelayPolicy
     from gateway.events.screening import Property
+    from gateway.events.visits import Visits
 
 
 class Recorder:
     """Makes records of events whose fate is decided."""
 
-    def __init__(self, identities: Identities, enricher: Enricher) -> None:
+    def __init__(self, identities: Identities, enricher: Enricher, visits: Visits) -> None:
         self._identities = identities
         self._enricher = enricher
+        self._visits = visits
         self._in_header = enricher.network.policies.in_header
 
     def record(
@@ -60,6 +62,7 @@ class Recorder:
             if cid:
                 attach(fields, cid)
         self._enricher.enrich(fields, prepared.occasion, pending.event_id)
+        self._visits.add(prepared, pending, is_nobodys=is_nobodys)
         return Record(
             event_id=pending.event_id,
             portal_id=envelope.portal_id,

@@ -6,6 +6,7 @@ What always holds: each of them answers at once, from memory, and raises nothing
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import tzinfo
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import msgspec
@@ -43,6 +44,11 @@ def _no_salt(now_ms: int) -> bytes | bytearray:
     return b""
 
 
+def _no_zone(name: str) -> tzinfo | None:
+    del name
+    return None
+
+
 class Judge(Protocol):
     """The tracking plan of now: gives what an event of a property has not kept; `is_held`: it has what the gateway adds."""
 
@@ -71,13 +77,14 @@ class Hook(Protocol):
 class World(msgspec.Struct, frozen=True):
     """The functions.
 
-    `locate` gives where an address is; `salt` the secret of the day of a moment in Unix milliseconds, empty where there is none;
+    `locate` gives where an address is; `zone` a time zone by its name, `None` for what is none; `salt` the secret of the day of a moment in Unix milliseconds, empty where there is none;
     `judge` what an event has not kept of the tracking plan, `None` where there is no plan; `hook` what the
     site's own functions make of it, `None` where there are none.
     `seen` knows the events that came before, where duplicates are looked for.
     """
 
     locate: Callable[[str], Location] = _nowhere
+    zone: Callable[[str], tzinfo | None] = _no_zone
     salt: Callable[[int], bytes | bytearray] = _no_salt
     judge: Judge | None = None
     hook: Hook | None = None

@@ -1,6 +1,6 @@
 """What a player saw of a step, as the blocks that stand in a case's file.
 
-Ids and moments that a gateway makes up have names instead, in the order in which they show: `{{event 1}}`, `{{uid 1}}`, `{{now}}`, `{{twin of …}}`.
+Ids and moments that a gateway makes up have names instead, in the order in which they show: `{{event 1}}`, `{{uid 1}}`, `{{now}}`, `{{twin of …}}`, `{{signed}}`.
 So two players that saw the same give the same text.
 """
 
@@ -22,6 +22,8 @@ _EVENT_ID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3
 _UID = re.compile(r"(?<![0-9A-Za-z-])[0-9]{12,19}(?![0-9A-Za-z-])")
 _NOW = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 _TWIN = re.compile(r"\b1\.t1\.[A-Za-z0-9_-]{12}\.([0-9A-Za-z-]+)\.[0-9]+\.[A-Za-z0-9_-]{22}")
+# The cookies of a visit.
+_SIGNED = re.compile(r"\b1\.t1\.[A-Za-z0-9_-]{24,}\.[A-Za-z0-9_-]{22}")
 # What a transport adds, or what is another one each time.
 _TRANSPORTS = frozenset({
     "date", "server", "content-length", "connection", "keep-alive", "etag",
@@ -62,6 +64,7 @@ class Names:
     def put_into(self, text: str) -> str:
         """Give the text with names in it."""
         text = _TWIN.sub(lambda found: f"{{{{twin of {found[1]}}}}}", text)
+        text = _SIGNED.sub("{{signed}}", text)
         text = _EVENT_ID.sub(lambda found: self._name("event", found[0]), text)
         text = _UID.sub(lambda found: self._name("uid", found[0]), text)
         return _NOW.sub(lambda found: found[0] if found[0] in self._sent else "{{now}}", text)

@@ -55,24 +55,6 @@ def test_the_user_agent_is_read(agent, kind, system, browser):
     )
 
 
-def test_the_pages_own_url_is_preferred_to_the_referer_header():
-    """The header is often cut to the origin by the browser's referrer policy."""
-    fields = enriched(
-        {"context": {"navigation": {"url": "https://s.example/a?utm_campaign=tet&fbclid=f"}}},
-        referer="https://s.example/?utm_campaign=other",
-    )
-    assert (fields["context"]["campaign"], fields["extra"]["fbclid"]) == ({"name": "tet"}, "f")
-
-
-@pytest.mark.parametrize(
-    "page",
-    ["?", "not a url?utm_source=", "https://s.example/#?utm_source=x", "https://s.example/?xutm_source=x"],
-)
-def test_a_page_url_without_parameters_adds_no_campaign(page):
-    """Nor does what only looks like one: an empty value, a fragment, another name."""
-    assert "campaign" not in enriched({"context": {"navigation": {"url": page}}})["context"]
-
-
 @pytest.mark.parametrize(
     "context", [{"navigation": "x"}, {"navigation": {"url": 5}}, {"userAgent": 5}, {"page": []}]
 )
