@@ -45,7 +45,7 @@ from gateway.tls.keeper import Keeper as TlsKeeper
 from gateway.vendor_scripts import VendorScripts, start_vendor_scripts
 from gateway.web.admin import build_admin
 from gateway.web.directory import Directory
-from gateway.web.endpoints import endpoints
+from gateway.web.endpoints import endpoints, traps
 from gateway.web.ingest import Ingest
 from gateway.web.porch import Terms
 from gateway.web.public import PublicServer
@@ -254,7 +254,7 @@ async def _served(
     script = OwnScript(script_source, names, settings.script.cache_seconds)
     vendor = await start_vendor_scripts(settings, journal, metrics, names, stack, is_first=is_first)
     parts = endpoints(ingest, script, vendor.shelves, source_map)
-    directory = Directory(parts, names, metrics.path_counter)
+    directory = Directory(parts, names, metrics.path_counter, traps(ingest, settings.bots.honeypot_path))
     chore = directory.keep(settings.paths, script.make_for, vendor.make_for)
     stack.push_async_callback(cancelled, asyncio.create_task(chore))
     return directory, vendor

@@ -22,7 +22,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from gateway.settings_delivery import Collector, Ledger, Quarantine, Spool
-from gateway.settings_device import Device
+from gateway.settings_device import Bots, Device
 from gateway.settings_duplicates import Duplicates
 from gateway.settings_errors import Problem, SettingsError, explain, not_json, unknown_sections
 from gateway.settings_identity import Cookies, Identity
@@ -88,6 +88,7 @@ class Settings(BaseSettings):
     network: Network = Network()
     device: Device = Device()
     geo: Geo = Geo()
+    bots: Bots = Bots()
     admin: Admin = Admin()
     collector: Collector = Collector()
     spool: Spool = Spool()

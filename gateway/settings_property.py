@@ -8,6 +8,7 @@ from gateway.settings_plan import StandardPolicy  # noqa: TC001 -- pydantic read
 from gateway.settings_types import (
     AddressPolicy,
     AliasPolicy,
+    BotMode,
     ConflictPolicy,
     Host,
     IdText,
@@ -36,3 +37,5 @@ class Property(Section):
     makes_sessions: bool = True
     # In which a day begins at midnight: `session.new_at_midnight`.
     timezone: TimeZone = "UTC"
+    # Empty: as `[bots]` says.
+    bots: Literal[BotMode, ""] = ""

@@ -26,6 +26,7 @@ FieldPolicy = Literal["hash", "hash_and_pass", "pass", "mask", "drop"]
 NormName = Literal["meta", "google", "tiktok"]
 ConflictPolicy = Literal["quarantine", "new_uid", "strip"]
 AliasPolicy = Literal["warn", "quarantine"]
+BotMode = Literal["off", "tag", "drop"]
 AddressPolicy = Literal["full", "truncate", "hash", "drop"]
 
 _KEY = re.compile(r"(?P<id>[a-z0-9][a-z0-9_-]{0,15}):(?P<secret>.{16,256})\Z", re.DOTALL)

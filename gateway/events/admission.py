@@ -23,6 +23,7 @@ from gateway.events.screening import is_foreign, server_problem
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.events.bots import Bots
     from gateway.events.client_address import ClientAddress
     from gateway.events.conflicts import Conflicts
     from gateway.events.cookies import UidCookie
@@ -64,6 +65,7 @@ class Steps(NamedTuple):
     masking: Masking
     of_site: SiteSteps
     duplicates: duplicates.Duplicates | None = None
+    bots: Bots | None = None
 
 
 class Admission:
@@ -90,6 +92,7 @@ class Admission:
         self._masking = steps.masking
         self._transformations, self._hook, self._plan = steps.of_site
         self._duplicates = steps.duplicates
+        self._bots = steps.bots
 
     def admit(
         self,
@@ -105,6 +108,7 @@ class Admission:
 
         `may_hold`: its text may hold an identity field or a raw address; `may_mask`: it may hold something that is to be masked.
         """
+        as_it_came = request.head
         request = self._masking.request(request)
         head, envelope, owner = request.head, scope.envelope, scope.owner
         visitor = self._cookie.read(
@@ -116,19 +120,25 @@ class Admission:
         allowed = self._allows_origin(envelope.portal_id, envelope.prop_id, head.origin)
         foreign = is_foreign(head, origin_allowed=allowed)
         client_ip = self._client_address(head.peer, head.forwarded_for)
+        problem = scope.problem or server_problem(envelope, owner, head.authorization)
+        bot = None
+        if self._bots is not None and problem is None and owner is not None and owner.bots != "off":
+            bot = None if envelope.is_s2s else self._bots.judge(as_it_came, client_ip, stamp.now_ms)
+            if bot is not None and owner.bots == "drop":
+                problem = bot.rejection
         occasion = Occasion(
             _NO_VISITOR if envelope.is_s2s else head,
             "" if envelope.is_s2s else client_ip,
             stamp.now_ms,
             stamp.received_at,
             owner,
+            bot,
         )
         arrival = _Arrival(scope, stamp, visitor, source, foreign, may_hold, may_mask, first_source=source)
         if self._duplicates is not None:
             arrival.sending = self._duplicates.sending(
                 request, envelope, client_ip, stamp.now_ms, is_foreign=foreign, is_batch=decoded.is_batch
             )
-        problem = scope.problem or server_problem(envelope, owner, head.authorization)
         events: list[Pending | Rejection] = []
         for index, fields in enumerate(decoded.events):
             if problem is not None:
@@ -137,6 +147,8 @@ class Admission:
                 events.append(fields)
             else:
                 events.append(self._admitted(arrival, decoded, index, fields))
+        if bot is not None:
+            bot.remark(events)
         return Prepared(
             request,
             stamp,

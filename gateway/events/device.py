@@ -92,6 +92,11 @@ class Devices:
         for name, block in blocks:
             context.setdefault(name, block)
 
+    def is_spider(self, user_agent: str) -> bool:
+        """Tell whether the rules take a user agent for a program's that looks at pages by itself."""
+        device = self._parser.parse_device(user_agent[:_MAX_AGENT])
+        return device is not None and device.brand == "Spider"
+
     def _device(self, user_agent: str, *values: str) -> Blocks:
         """Give the blocks of `context` that a user agent tells, with the values of `wanted_headers` that came with it, by name."""
         hints = client_hints.read(dict(zip(self.wanted_headers, values, strict=False)))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.events import moments, page
+from gateway.events import bots, moments, page
 from gateway.events.device import Devices
 from gateway.events.network import Network
 
@@ -36,5 +36,6 @@ class Enricher:
         context = fields.setdefault("context", {})
         moments.add(extra, occasion, event_id)
         self.network.add(fields, context, occasion)
+        bots.add(context, occasion)
         self.devices.add(context, occasion)
         page.add(context, occasion, self._locale)

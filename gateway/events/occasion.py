@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from gateway.events.bots import Bot
 from gateway.events.model import Head
 from gateway.events.screening import Property
 
@@ -13,7 +14,7 @@ class Occasion(msgspec.Struct, frozen=True):
 
     `head` is the visitor's: an empty one where a server sent the request (`is_s2s`), whose address, program and language are not the customer's.
     `client_ip` is the visitor's address as it is known, before any policy; empty where a server sent it. `now_ms` is Unix time in milliseconds, `received_at`
-    the same as RFC 3339 text. `owner` is the property.
+    the same as RFC 3339 text. `owner` is the property. `bot` is the program that sent it, where it was no person's.
     """
 
     head: Head
@@ -21,3 +22,4 @@ class Occasion(msgspec.Struct, frozen=True):
     now_ms: int = 0
     received_at: str = ""
     owner: Property | None = None
+    bot: Bot | None = None

@@ -42,6 +42,7 @@ class Reason(StrEnum):
     UNAVAILABLE = "unavailable"
     RATE_LIMITED = "rate_limited"
     DUPLICATE = "duplicate"
+    BOT = "bot"
     TOO_LARGE = "too_large"
     BAD_JSON = "bad_json"
     BAD_BODY = "bad_body"
@@ -80,6 +81,8 @@ FATES: dict[Reason, Fate] = {
     Reason.RATE_LIMITED: Fate(Outcome.DROPPED, 429, "warning"),
     # It is there already: nobody needs to send it again.
     Reason.DUPLICATE: Fate(Outcome.DROPPED, 200, "info"),
+    # What no person did, where the property does not want it: a retry would change nothing.
+    Reason.BOT: Fate(Outcome.DROPPED, 200, "info"),
     Reason.TOO_LARGE: Fate(Outcome.MALFORMED, 413, "warning"),
     Reason.BAD_JSON: Fate(Outcome.MALFORMED, 400, "warning"),
     Reason.BAD_BODY: Fate(Outcome.MALFORMED, 400, "warning"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gateway.events import bodies, conflicts, duplicates, replies, wire
 from gateway.events.admission import Admission, Steps
+from gateway.events.bots import Bots
 from gateway.events.client_address import ClientAddress
 from gateway.events.cookie_answers import CookieAnswers
 from gateway.events.cookies import UidCookie
@@ -58,7 +59,9 @@ class Pipeline:
             max_batch=settings.server.max_batch,
         )
         self._max_body_bytes = settings.server.max_body_bytes
-        self._properties = Properties(settings.properties, settings.identity, settings.network.client_address)
+        self._properties = Properties(
+            settings.properties, settings.identity, settings.network.client_address, settings.bots.mode
+        )
         self._identities = Identities(settings.identity)
         self._masking = Masking(settings.privacy, settings.identity, self._identities.protect)
         self._uids = Uids(self._identities)
@@ -69,6 +72,8 @@ class Pipeline:
         server = settings.server
         self.client_address = ClientAddress(server.trusted_proxies, server.client_address_header)
         self.limiter = Limiter(settings, self.client_address)
+        self.bots = Bots(settings, enricher.devices.is_spider, self.limiter.client_of, world.proof)
+        self.wanted_headers = tuple(dict.fromkeys((*self.wanted_headers, *self.bots.wanted_headers)))
         self._attach_known = settings.identity.attach_known_cid
         keyring = Keyring([key.get_secret_value() for key in settings.cookies.keys])
         self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
@@ -101,7 +106,12 @@ class Pipeline:
             self._conflicts,
             self.client_address,
             lambda *names: self._about_origin(*names)[0],
-            Steps(self._masking, site_steps(settings, world), self.duplicates),
+            Steps(
+                self._masking,
+                site_steps(settings, world),
+                self.duplicates,
+                self.bots if self.bots.is_wanted else None,
+            ),
         )
         # Pages send the same query string with every event, but for its request id.
         self._scope_of_query = remembered(

@@ -15,7 +15,7 @@ import msgspec
 
 from gateway.events.outcome import Reason, Rejection
 from gateway.events.wire import RESPONSE_TYPES, Envelope
-from gateway.settings_types import AddressPolicy, AliasPolicy, ConflictPolicy
+from gateway.settings_types import AddressPolicy, AliasPolicy, BotMode, ConflictPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,7 +34,8 @@ class Property(msgspec.Struct, frozen=True):
     """A site or app that may send events, ready for use.
 
     `origins` are the exact origins that may read answers; when the settings name none, `site` and its sub-domains may.
-    `on_conflict` and `on_alias` are its own policies, or those of `[identity]`. `s2s_secrets` are the SHA-256 of those that servers send; `client_address` is what leaves of a visitor's address.
+    `on_conflict` and `on_alias` are its own policies, or those of `[identity]`. `s2s_secrets` are the SHA-256 of those that servers send; `client_address` is what leaves of a visitor's address,
+    `bots` what becomes of the events of programs.
     """
 
     portal_id: str
@@ -46,6 +47,7 @@ class Property(msgspec.Struct, frozen=True):
     on_alias: AliasPolicy = "warn"
     s2s_secrets: tuple[bytes, ...] = ()
     client_address: AddressPolicy = "full"
+    bots: BotMode = "off"
 
     def knows_server(self, authorization: str) -> bool:
         """Tell whether who sends this `Authorization` may say `is_s2s`: anybody where no secret is set, else who knows one of them.
@@ -91,6 +93,7 @@ class Properties:
         configured: Sequence[settings.Property],
         identity: settings.Identity,
         client_address: AddressPolicy = "full",
+        bots: BotMode = "off",
     ) -> None:
         self._by_ids = {
             (each.portal_id, each.prop_id): Property(
@@ -103,6 +106,7 @@ class Properties:
                 each.on_alias or identity.on_alias,
                 tuple(_digest(secret.get_secret_value()) for secret in each.s2s_secret),
                 each.client_address or client_address,
+                each.bots or bots,
             )
             for each in configured
         }

@@ -81,6 +81,7 @@ class World(msgspec.Struct, frozen=True):
     `judge` what an event has not kept of the tracking plan, `None` where there is no plan; `hook` what the
     site's own functions make of it, `None` where there are none.
     `seen` knows the events that came before, where duplicates are looked for.
+    `proof` tells whether an address is the crawler's whose name it uses, `None` where that is not known (yet), and is itself `None` where nobody looks.
     """
 
     locate: Callable[[str], Location] = _nowhere
@@ -89,6 +90,7 @@ class World(msgspec.Struct, frozen=True):
     judge: Judge | None = None
     hook: Hook | None = None
     seen: Seen | None = None
+    proof: Callable[[str, str], bool | None] | None = None
 
 
 NO_WORLD = World()

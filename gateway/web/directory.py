@@ -26,7 +26,7 @@ class Directory:
     """`table` leads from each path of the moment to what stands there.
 
     `parts` are the endpoints by usual path; `counter` gives what counts a request of a part, by its usual path, under a name. Only
-    parts with several names are counted.
+    parts with several names are counted. `plain` are endpoints that stand at one path alone, unless a part does.
     """
 
     def __init__(
@@ -34,11 +34,13 @@ class Directory:
         parts: Mapping[str, Endpoint],
         names: Names,
         counter: Callable[[str, str], Callable[[], None]],
+        plain: Mapping[str, Endpoint] | None = None,
     ) -> None:
         self.table: dict[str, Endpoint] = {}
         self._parts = parts
         self._names = names
         self._counter = counter
+        self._plain = plain or {}
         self._fill()
 
     def turn(self, names: Names) -> None:
@@ -58,7 +60,7 @@ class Directory:
                 self.turn(names)
 
     def _fill(self) -> None:
-        table: dict[str, Endpoint] = {}
+        table: dict[str, Endpoint] = dict(self._plain)
         for usual, endpoint in self._parts.items():
             names = self._names.of(usual)
             for name in names:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from gateway.events.model import Request
     from gateway.web.ingest import Ingest
 
+ROBOTS = "/robots.txt"
+
 COLLECT_PATHS = (EVENT, STREAM_EVENT)
 
 
@@ -112,6 +114,43 @@ class Icon:
     def answer(self, _: Request, answer: Callable[[Reply], None]) -> None:
         """Give the empty icon."""
         answer(self._EMPTY)
+
+
+class Honeypot:
+    """Answers what no person asks for with nothing, and has the address remembered."""
+
+    methods: tuple[str, ...] = ("GET", "HEAD")
+    max_body_bytes = 0
+    _NOTHING = Reply(204, (("Cache-Control", "no-store"),))
+
+    def __init__(self, ingest: Ingest) -> None:
+        self._ingest = ingest
+
+    def answer(self, request: Request, answer: Callable[[Reply], None]) -> None:
+        """Remember the address."""
+        self._ingest.trap(request)
+        answer(self._NOTHING)
+
+
+class Robots:
+    """Tells honest crawlers what not to ask for."""
+
+    methods: tuple[str, ...] = ("GET", "HEAD")
+    max_body_bytes = 0
+
+    def __init__(self, *paths: str) -> None:
+        lines = "".join(f"Disallow: {path}\n" for path in paths)
+        fields = (("Content-Type", "text/plain; charset=utf-8"), ("Cache-Control", "public, max-age=3600"))
+        self._reply = Reply(200, fields, f"User-agent: *\n{lines}".encode())
+
+    def answer(self, _: Request, answer: Callable[[Reply], None]) -> None:
+        """Give `robots.txt` (RFC 9309)."""
+        answer(self._reply)
+
+
+def traps(ingest: Ingest, honeypot_path: str) -> Mapping[str, Endpoint]:
+    """Give the honeypot, where one is set, and the file that warns of it."""
+    return {honeypot_path: Honeypot(ingest), ROBOTS: Robots(honeypot_path)} if honeypot_path else {}
 
 
 def endpoints(
