@@ -35,7 +35,7 @@ def seen_database(settings: Settings) -> tuple[dict[str, Any] | None, list[str]]
         )
     if about.languages and geo.language not in about.languages:
         notes.append(
-            f"geo.language = {geo.language!r}: the database has names in {', '.join(about.languages)}; English stands in"
+            f"geo.language = {geo.language!r}: the database says that it has names in {', '.join(about.languages)}; English stands in for others"
         )
     found = {
         "database": geo.database or "(comes with the gateway)",

@@ -128,6 +128,10 @@ async def test_another_database_is_taken_under_load(tmp_path):
         await said("geo_database_taken", 2)
         path.write_bytes(CITY.read_bytes()[:10_000])
         await said("geo_database_refused", 2)
+        async with aiohttp.ClientSession() as session, session.get(f"{gateway.admin_url}/readyz") as response:
+            # Events are taken all the same.
+            assert 200 == response.status
+            assert "geo" in str((await response.json())["warnings"])
         make_database(path, {"81.2.69.0/24": {"country_code": "SG"}})
         await said("geo_database_taken", 4)
         stop.set()
