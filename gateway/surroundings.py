@@ -6,6 +6,9 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+from dns.resolver import NoResolverConfiguration
+
+from gateway.crawler_proof import CrawlerProof, Dns
 from gateway.daily_salt import FILE_NAME, DailySalt, put_away
 from gateway.duplicates.keeping import open_seen
 from gateway.events.world import NO_WORLD, World
@@ -44,7 +47,31 @@ async def open_world(
     judge = _open_plan(settings, journal, stack)
     hook = _open_plugins(settings, journal, stack)
     seen = await open_seen(settings, journal, metrics, stack)
-    return World(locate=locate, zone=time_zones(), salt=salt, judge=judge, hook=hook, seen=seen), others
+    return World(
+        locate=locate,
+        zone=time_zones(),
+        salt=salt,
+        judge=judge,
+        hook=hook,
+        seen=seen,
+        proof=_open_proof(settings, journal, stack),
+    ), others
+
+
+def _open_proof(
+    settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack
+) -> Callable[[str, str], bool | None] | None:
+    """Give what tells whether a crawler is whose it says; `None` where the settings don't ask."""
+    if not settings.bots.verify_crawlers:
+        return None
+    try:
+        known = CrawlerProof(Dns().confirm)
+    except NoResolverConfiguration as error:
+        hint = "name a DNS resolver in /etc/resolv.conf, or set bots.verify_crawlers = false; until then no crawler is verified"
+        journal.trouble("crawlers_not_verified", cause=str(error), hint=hint)
+        return None
+    stack.push_async_callback(known.close)
+    return known.proof
 
 
 def _open_plugins(settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack) -> Hook | None:

@@ -42,7 +42,9 @@ ROOMS = {
         "stores",
         "deadline",
     },
+    "crawler_proof": set(),
     "surroundings": {
+        "crawler_proof",
         "daily_salt",
         "duplicates",
         "events",
