@@ -21,6 +21,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
+from gateway.settings_consent import Consent
 from gateway.settings_delivery import Collector, Ledger, Quarantine, Spool
 from gateway.settings_device import Bots, Device
 from gateway.settings_duplicates import Duplicates
@@ -31,7 +32,7 @@ from gateway.settings_paths import SOURCE_MAP, Paths
 from gateway.settings_plan import TrackingPlan
 from gateway.settings_plugins import Plugins
 from gateway.settings_privacy import Privacy
-from gateway.settings_property import Property
+from gateway.settings_property import Property, with_consent
 from gateway.settings_script import Script, plain_url
 from gateway.settings_tls import Tls
 from gateway.settings_transformations import Transformation, one_for_all
@@ -107,6 +108,7 @@ class Settings(BaseSettings):
     session: Session = Field(default=Session(), validate_default=True)
     clock: Clock = Clock()
     logging: Logging = Logging()
+    consent: Consent = Consent()
     properties: tuple[Property, ...] = ()
 
     def revealed(self) -> dict[str, Any]:
@@ -168,6 +170,7 @@ class Settings(BaseSettings):
                 )
                 raise ValueError(msg)
             seen.add(key)
+        value = with_consent(value, info.data.get("consent"))
         script, server = info.data.get("script"), info.data.get("server")
         if isinstance(script, Script) and isinstance(server, Server) and not server.public_url:
             script.check_sites({each.site for each in value})

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import ValidationError
+
+from gateway.settings_consent import Consent
 from gateway.settings_plan import StandardPolicy  # noqa: TC001 -- pydantic reads the annotations when it runs
 from gateway.settings_types import (
     AddressPolicy,
@@ -39,3 +42,21 @@ class Property(Section):
     timezone: TimeZone = "UTC"
     # Empty: as `[bots]` says.
     bots: Literal[BotMode, ""] = ""
+    # `None`: as `[consent]` says.
+    consent: Consent | None = None
+
+
+def with_consent(properties: tuple[Property, ...], default: object) -> tuple[Property, ...]:
+    """Give properties with all of `[consent]` in each that says something of it by itself. Raises `ValueError`, which names the wrong key."""
+    if not isinstance(default, Consent):
+        return properties
+    found = []
+    for each in properties:
+        try:
+            own = default.overlaid(each.consent) if each.consent is not None else None
+        except ValidationError as error:
+            wrong = error.errors(include_url=False)[0]
+            msg = f"consent.{'.'.join(map(str, wrong['loc']))} of prop_id {each.prop_id}: {wrong.get('ctx', {}).get('error', wrong['msg'])}"
+            raise ValueError(msg) from None
+        found.append(each.model_copy(update={"consent": own}) if own is not None else each)
+    return tuple(found)

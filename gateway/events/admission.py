@@ -12,6 +12,8 @@ import msgspec
 
 from gateway.events import duplicates
 from gateway.events.clock import sent_ms
+from gateway.events.consent import ALLOWED
+from gateway.events.consenting import Hearing, decided
 from gateway.events.cookie_answers import is_forgotten
 from gateway.events.cookies import Visitor
 from gateway.events.decisions import Pending, Prepared, Scope
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from gateway.events.bots import Bots
     from gateway.events.client_address import ClientAddress
     from gateway.events.conflicts import Conflicts
+    from gateway.events.consent import Consent
+    from gateway.events.consenting import Consents
     from gateway.events.cookies import UidCookie
     from gateway.events.identity import Identities
     from gateway.events.limiting import Limiter
@@ -57,11 +61,22 @@ class _Arrival(msgspec.Struct):
     first_source: str = ""
     let_in: set[str] = msgspec.field(default_factory=set)
     sending: duplicates.Sending | None = None
+    hearing: Hearing | None = None
+
+
+class _Read(NamedTuple):
+    """An event as it was read: its fields, the client's clock when it was sent, and whether it may hold an identity field, or what is to be masked."""
+
+    fields: JsonObject
+    sent_ms: int
+    may_hold: bool
+    may_mask: bool
 
 
 class Steps(NamedTuple):
     """What is done with each event besides, in this order; `None`: nothing is set."""
 
+    consents: Consents
     masking: Masking
     of_site: SiteSteps
     duplicates: duplicates.Duplicates | None = None
@@ -89,6 +104,7 @@ class Admission:
         self._conflicts = conflicts
         self._client_address = client_address
         self._allows_origin = allows_origin
+        self._consents = steps.consents
         self._masking = steps.masking
         self._transformations, self._hook, self._plan = steps.of_site
         self._duplicates = steps.duplicates
@@ -135,6 +151,9 @@ class Admission:
             bot,
         )
         arrival = _Arrival(scope, stamp, visitor, source, foreign, may_hold, may_mask, first_source=source)
+        policy = self._consents.policy(owner)
+        if policy is not None:
+            arrival.hearing = policy.hear(head, envelope, is_foreign=foreign)
         if self._duplicates is not None:
             arrival.sending = self._duplicates.sending(
                 request, envelope, client_ip, stamp.now_ms, is_foreign=foreign, is_batch=decoded.is_batch
@@ -161,13 +180,13 @@ class Admission:
             allowed,
             foreign,
             occasion,
+            consent=arrival.hearing.last if arrival.hearing is not None else ALLOWED,
         )
 
     def _admitted(
         self, arrival: _Arrival, decoded: Decoded, index: int, fields: JsonObject
     ) -> Pending | Rejection:
         """Let one event in, with all that is known of it before the ledger is asked; or say why not."""
-        stamp, visitor = arrival.stamp, arrival.visitor
         # Of the sending, not of what happened: the same event says another one when it comes again.
         sent = sent_ms(fields.pop("sent_at", None))
         envelope, may_hold, may_mask = arrival.scope.envelope, arrival.may_hold, arrival.may_mask
@@ -176,6 +195,48 @@ class Admission:
         ):
             # What was `mail` may be an address's field now.
             may_hold = may_mask = True
+        hearing, read = arrival.hearing, _Read(fields, sent, may_hold, may_mask)
+        if hearing is None:
+            return self._somebodys(arrival, decoded, index, read)
+        consent = hearing.of(fields)
+        refusal = hearing.policy.refusal(consent)
+        if refusal is not None:
+            return refusal
+        pending = (
+            self._nobodys(arrival, index, read, consent)
+            if consent.is_anonymised
+            else self._somebodys(arrival, decoded, index, read)
+        )
+        if isinstance(pending, Pending):
+            decided(pending, consent)
+        return pending
+
+    def _nobodys(self, arrival: _Arrival, index: int, read: _Read, consent: Consent) -> Pending:
+        """Let in the event of a visitor who has not agreed: from here on it has nothing of hers, and nothing knows it again."""
+        stamp, visitor, envelope = arrival.stamp, arrival.visitor, arrival.scope.envelope
+        event_id, fields, hooked = stamp.event_id(index), read.fields, None
+        self._consents.anonymiser.clean(fields, consent, visitor.uid, visitor.plain_uid, visitor.twin.uid)
+        if self._hook is not None:
+            hooked = self._hook(
+                envelope.portal_id, envelope.prop_id, fields, stamp.now_ms, is_server=envelope.is_s2s
+            )
+            fields = fields if hooked.fields is None else hooked.fields
+            self._consents.anonymiser.clean(fields, consent)
+        identified = self._identities.identify(fields, may_hold_fields=True)
+        self._masking.mask(fields)
+        pending = Pending(event_id, event_id, "", fields, identified, is_own=False, sent_ms=read.sent_ms)
+        if hooked is not None:
+            pending.tallies += [("plugin", each) for each in hooked.results]
+        if self._plan is not None:
+            self._plan.look(envelope.portal_id, envelope.prop_id, pending, stamp.now_ms)
+        if index == 0:
+            arrival.first_source = "none"
+        return pending
+
+    def _somebodys(self, arrival: _Arrival, decoded: Decoded, index: int, read: _Read) -> Pending | Rejection:
+        """Let in an event under a UID."""
+        stamp, visitor, envelope = arrival.stamp, arrival.visitor, arrival.scope.envelope
+        fields, sent, may_hold, may_mask = read
         uid = self._limiter.of_uid(self._uids.own(fields), visitor.uid, stamp.now_ms, arrival.let_in)
         if isinstance(uid, Rejection):
             return uid
@@ -198,15 +259,8 @@ class Admission:
         if may_mask:
             self._masking.mask(fields)
         whence = "event"
-        if not uid and identified.cid is not None and (arrival.is_foreign or envelope.is_s2s):
-            # Who follows a link is not whom it names: the message may have been passed on. A server names who it was.
-            whence = "server" if envelope.is_s2s else "link"
-            uid = self._conflicts.mint(envelope.portal_id, whence, identified.cid, stamp)
-        elif not uid:
-            # A browser's events are one visitor's; those that a server sends together may be of many.
-            own = stamp.fresh_uid(index) if envelope.is_s2s else arrival.fresh or stamp.fresh_uid()
-            uid = arrival.fresh = visitor.uid or own
-            whence = arrival.source
+        if not uid:
+            uid, whence = self._given(arrival, index, identified.cid)
         is_own = whence in {"event", "link", "server"}
         pending = Pending(
             event_id, request_id, uid, fields, identified, is_own=is_own, mark=mark, sent_ms=sent
@@ -221,3 +275,15 @@ class Admission:
         if index == 0:
             arrival.first_source = whence
         return pending
+
+    def _given(self, arrival: _Arrival, index: int, cid: str | None) -> tuple[str, str]:
+        """Give the UID of an event that has none, and where it comes from."""
+        stamp, envelope = arrival.stamp, arrival.scope.envelope
+        if cid is not None and (arrival.is_foreign or envelope.is_s2s):
+            # Who follows a link is not whom it names: the message may have been passed on. A server names who it was.
+            whence = "server" if envelope.is_s2s else "link"
+            return self._conflicts.mint(envelope.portal_id, whence, cid, stamp), whence
+        # A browser's events are one visitor's; those that a server sends together may be of many.
+        own = stamp.fresh_uid(index) if envelope.is_s2s else arrival.fresh or stamp.fresh_uid()
+        arrival.fresh = arrival.visitor.uid or own
+        return arrival.fresh, arrival.source

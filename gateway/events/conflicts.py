@@ -39,6 +39,7 @@ MOVED = Rejection(
     Reason.NEW_UID, "uid", "this uid belongs to another customer: sent on under a uid of the customer's own"
 )
 RETIRED = Rejection(Reason.NEW_UID, "uid", "this uid was erased: sent on under another one")
+NOBODYS = Rejection(Reason.ANONYMISED, "consent", "the visitor has not agreed: sent on as nobody's")
 ERASED = Rejection(Reason.UID_ERASED, "uid", "this uid was erased and can't be bound again")
 ALIAS = Rejection(
     Reason.IDENTITY_ALIAS, "dims.customers", "an address of this customer is known as another customer's"
@@ -63,7 +64,7 @@ class Conflicts:
         has_moved = False
         answers = iter(bindings)
         for pending in prepared.events:
-            if not isinstance(pending, Pending):
+            if not isinstance(pending, Pending) or pending.consent.is_anonymised:
                 continue
             binding, identified, uid = next(answers), pending.identified, pending.uid
             if identified.rejection is not None or pending.moves >= _MOST_MOVES:

@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
+from gateway.events.consent import ALLOWED
 from gateway.events.cookies import next_uid, reset_of
 from gateway.events.decisions import Pending
 from gateway.events.outcome import Reason
+from gateway.events.screening import is_foreign
 from gateway.events.twin import TwinState
 
 if TYPE_CHECKING:
@@ -18,8 +22,9 @@ if TYPE_CHECKING:
 
     from gateway.events.cookies import UidCookie, Visitor
     from gateway.events.decisions import Prepared, Verdict
-    from gateway.events.model import JsonObject
+    from gateway.events.model import Head, JsonObject
     from gateway.events.replies import Headers
+    from gateway.events.screening import Property
     from gateway.events.visits import Visits
 
 
@@ -42,6 +47,10 @@ class CookieAnswers:
         visitor, uid = prepared.visitor, None
         if owner is None or envelope.is_s2s or (head.origin and not prepared.origin_allowed):
             return ()
+        if prepared.consent is not ALLOWED:
+            kept = [each for each in kept if _pending_of(prepared, each).consent.may_store]
+            if not kept or prepared.consent.state == "denied":
+                return ()
         if not visitor.is_due and all(_is_the_same(visitor, each) for each in kept):
             return self._visits.headers(prepared, visitor.uid)
         for verdict in kept:
@@ -72,6 +81,21 @@ class CookieAnswers:
             return self._visits.headers(prepared, visitor.uid)
         found = self._cookie.headers(head.host, owner.site, prepared.visitor, uid, stamp.now_ms // 1000)
         return found + self._visits.headers(prepared, uid)
+
+    def ended(self, prepared: Prepared) -> Headers:
+        """Give the headers that end the cookies of a visitor who has refused, for a request that is her own page's."""
+        owner, head = prepared.owner, prepared.request.head
+        if owner is None or prepared.envelope.is_s2s or prepared.is_foreign:
+            return ()
+        if head.origin and not prepared.origin_allowed:
+            return ()
+        return self._cookie.ended(head.cookie, head.host, owner.site, self._visits.names)
+
+    def withdrawn(self, head: Head, owner: Property, *, origin_allowed: bool) -> Headers:
+        """Give the same headers for a `HEAD`, which is no event."""
+        if is_foreign(msgspec.structs.replace(head, method="GET"), origin_allowed=origin_allowed):
+            return ()
+        return self._cookie.ended(head.cookie, head.host, owner.site, self._visits.names)
 
 
 def is_forgotten(visitor: Visitor, uid: str, fields: JsonObject) -> bool:

@@ -144,6 +144,21 @@ class UidCookie:
         hidden = "; HttpOnly" if is_hidden else ""
         return "Set-Cookie", f"{name}={value}; Path=/{max_age}{where}{self._flags}{hidden}"
 
+    def ended(self, cookie_header: str, host: str, site: str, others: Sequence[str] = ()) -> Headers:
+        """Give the `Set-Cookie` headers that end those of the cookies, and of `others`, that a browser has sent: the site's and the host's alike."""
+        where = self._domain(host, site, self._wanted_domain) if len(host) <= _MAX_HOST else ""
+        return tuple(
+            ("Set-Cookie", f"{name}=; Path=/; Max-Age=0{domain}{self._flags}{last}")
+            for name, last in (
+                (self._plain_name, ""),
+                (self._twin_name, "; HttpOnly"),
+                (self._ppid_name, ""),
+                *((other, "") for other in others),
+            )
+            if name and values(cookie_header, name)
+            for domain in dict.fromkeys((where if not name.lower().startswith("__host-") else "", ""))
+        )
+
     def _read_twin(self, cookie_header: str, site: str, now_s: float, usable: Sequence[str]) -> Twin:
         """Give the newest valid twin, else what the first one is; `usable` are UIDs that are known to be so."""
         best = ABSENT

@@ -120,7 +120,7 @@ class Prepared(msgspec.Struct, frozen=True):
 
     `visitor` is what the cookies say. `uid_source` says where the UID came from: `event`, `link`, `server`, `cookie`, `twin` or `fresh`.
     `origin_allowed`: the page that sent it may read the answer. `is_foreign`: somebody else than the property's pages may have made
-    the browser send it. `visit` is what its events make of their visitor's session.
+    the browser send it. `visit` is what its events make of their visitor's session, `consent` what holds after the last event.
     """
 
     request: Request
@@ -135,6 +135,7 @@ class Prepared(msgspec.Struct, frozen=True):
     is_foreign: bool
     occasion: Occasion
     visit: Visit = msgspec.field(default_factory=Visit)
+    consent: Consent = ALLOWED
 
     @property
     def envelope(self) -> Envelope:
@@ -148,13 +149,13 @@ class Prepared(msgspec.Struct, frozen=True):
 
     @property
     def claims(self) -> list[Claim]:
-        """What the ledger is asked, one claim for each event that is still in play."""
+        """What the ledger is asked, one claim for each event that is still in play and is somebody's."""
         portal_id, owner = self.scope.envelope.portal_id, self.scope.owner
         holds_alias = owner is not None and owner.on_alias == "quarantine"
         return [
             _claim(portal_id, each, holds_alias=holds_alias)
             for each in self.events
-            if isinstance(each, Pending)
+            if isinstance(each, Pending) and not each.consent.is_anonymised
         ]
 
 

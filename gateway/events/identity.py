@@ -134,6 +134,7 @@ class Identities:
         self._needles = tuple(f'{name}"'.encode() for name in ends)
         self.protect = self._protection.protect
         self.protect_parameters = self._protection.protect_parameters
+        self.is_identity = self._protection.is_identity
 
     def mentions_fields(self, body: bytes) -> bool:
         """Tell, cheaply, whether a JSON text can hold an identity field or a raw address at all; escapes may hide one, so they count."""
@@ -294,8 +295,7 @@ class Identities:
         )
 
     def _keys(self, addresses: list[Address]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        keys: dict[str, None] = {}
-        older: dict[str, None] = {}
+        keys, older = dict[str, None](), dict[str, None]()
         for each in addresses:
             # A page that hashes addresses itself by SHA-256 means the same ones.
             is_key = len(each.normal) == 64 and is_hash(each.normal) and not self._is_keyed

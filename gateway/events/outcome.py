@@ -38,6 +38,8 @@ class Reason(StrEnum):
     IDENTITY_ALIAS = "identity_alias"
     UID_ERASED = "uid_erased"
     PLAN_VIOLATION = "plan_violation"
+    ANONYMISED = "anonymised"
+    CONSENT_DENIED = "consent_denied"
     UNKNOWN_PROPERTY = "unknown_property"
     UNAVAILABLE = "unavailable"
     RATE_LIMITED = "rate_limited"
@@ -70,6 +72,9 @@ FATES: dict[Reason, Fate] = {
     # A conflict that the policy resolved: forwarded under a fresh UID, or under none.
     Reason.NEW_UID: Fate(Outcome.ACCEPTED, 200, "warning"),
     Reason.IDENTITY_STRIPPED: Fate(Outcome.ACCEPTED, 200, "warning"),
+    # The visitor has not agreed: forwarded as nobody's, or kept nowhere. A success, so that nobody sends it again.
+    Reason.ANONYMISED: Fate(Outcome.ACCEPTED, 200, "info"),
+    Reason.CONSENT_DENIED: Fate(Outcome.DROPPED, 200, "info"),
     # The page did nothing wrong that a retry would mend: the event is kept for a person, so the answer is a success.
     Reason.CID_CONFLICT: Fate(Outcome.QUARANTINED, 200, "warning"),
     Reason.CID_CONTRADICTION: Fate(Outcome.QUARANTINED, 200, "warning"),

@@ -12,6 +12,7 @@ from gateway.events import bodies, conflicts, duplicates, replies, wire
 from gateway.events.admission import Admission, Steps
 from gateway.events.bots import Bots
 from gateway.events.client_address import ClientAddress
+from gateway.events.consenting import Consents, is_withdrawal, refused
 from gateway.events.cookie_answers import CookieAnswers
 from gateway.events.cookies import UidCookie
 from gateway.events.decisions import Decision, Pending, Prepared, Scope, Verdict, quarantine_entry
@@ -21,7 +22,7 @@ from gateway.events.identity import Identities
 from gateway.events.keyring import Keyring
 from gateway.events.limiting import Limiter
 from gateway.events.masking import Masking
-from gateway.events.model import Head
+from gateway.events.model import UNBOUND, Head
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.ppid import PpidDesk
 from gateway.events.preflights import Preflights
@@ -68,6 +69,8 @@ class Pipeline:
         enricher = Enricher(world, settings.device.client_hints)
         self.wanted_headers += enricher.devices.wanted_headers
         self._asks_for_hints = settings.device.client_hints == "high"
+        self._consents = Consents(settings, self._identities)
+        self.wanted_headers += self._consents.wanted_headers
         self._addresses = enricher.network.policies
         server = settings.server
         self.client_address = ClientAddress(server.trusted_proxies, server.client_address_header)
@@ -78,7 +81,7 @@ class Pipeline:
         keyring = Keyring([key.get_secret_value() for key in settings.cookies.keys])
         self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
         visits = Visits(settings, keyring, self._cookie, world, self._uids.usable)
-        self._recorder = Recorder(self._identities, enricher, visits)
+        self._recorder = Recorder(self._identities, enricher, visits, self._consents.anonymiser)
         self._cookie_answers = CookieAnswers(self._cookie, self._uids.usable, visits)
         is_relay, names = settings.collector.mode == "relay", settings.collector.relay_cookies
         self.relay = RelayPolicy(names, self._cookie, self._is_raw) if is_relay else None
@@ -92,7 +95,7 @@ class Pipeline:
             attaches_known=self._attach_known,
             judge=world.judge,
         )
-        self.ppid = PpidDesk(self._properties, self._cookie).answer
+        self.ppid = PpidDesk(self._properties, self._cookie, self._consents).answer
         self.preflight = Preflights(self._properties).answer
         asked = settings.duplicates
         self.duplicates = (
@@ -107,6 +110,7 @@ class Pipeline:
             self.client_address,
             lambda *names: self._about_origin(*names)[0],
             Steps(
+                self._consents,
                 self._masking,
                 site_steps(settings, world),
                 self.duplicates,
@@ -165,12 +169,20 @@ class Pipeline:
         return prepared, self.decide(prepared, [])
 
     def glance(self, request: Request) -> Reply:
-        """Answer a `HEAD` as its `GET` would be answered; it is no event. Link previews and monitors ask so."""
+        """Answer a `HEAD` as its `GET` would be answered; it is no event. Link previews and monitors ask so.
+
+        So does a page whose visitor takes her consent back (`consent=denied`): the answer ends the cookies that its script can't.
+        """
         scope = self._scope_of_query(split_request_id(request.head.query)[0])
         about_origin = self._about_origin(
             scope.envelope.portal_id, scope.envelope.prop_id, request.head.origin
         )
-        return replies.glance(scope.envelope, scope.problem, about_origin[1])
+        headers = about_origin[1]
+        if scope.problem is None and scope.owner is not None and is_withdrawal(scope.envelope):
+            headers += self._cookie_answers.withdrawn(
+                request.head, scope.owner, origin_allowed=about_origin[0]
+            )
+        return replies.glance(scope.envelope, scope.problem, headers)
 
     def decide(self, prepared: Prepared, bindings: Sequence[Binding]) -> Decision:
         """Give each event its fate, with what will be kept of it, and the reply that may leave once it is kept.
@@ -182,9 +194,9 @@ class Pipeline:
         notes: list[AuditNote] = []
         for each in prepared.events:
             if isinstance(each, Rejection):
-                verdicts.append(Verdict(each))
+                verdicts.append(refused(each))
                 continue
-            binding = next(answers)
+            binding = UNBOUND if each.consent.is_anonymised else next(answers)
             verdict = self._verdict(prepared, each, binding)
             verdicts.append(verdict)
             is_plain = (
@@ -205,15 +217,15 @@ class Pipeline:
         `verdicts` is `None` when it did not come to a decision. What was never to be kept keeps its verdict, and so does what
         is in the quarantine already, when `is_held`.
         """
-        refused: list[Verdict] = []
+        kept: list[Verdict] = []
         for each in verdicts if verdicts is not None else prepared.events:
             if isinstance(each, Rejection):
-                refused.append(Verdict(each))
+                kept.append(refused(each))
             elif isinstance(each, Verdict) and (not each.is_kept or (is_held and each.entry is not None)):
-                refused.append(each)
+                kept.append(each)
             else:
-                refused.append(Verdict(_UNAVAILABLE, each.event_id, each.request_id, each.uid))
-        return Decision(refused, self._reply(prepared, refused))
+                kept.append(Verdict(_UNAVAILABLE, each.event_id, each.request_id, each.uid))
+        return Decision(kept, self._reply(prepared, kept))
 
     def together(self, prepared: Prepared, decision: Decision) -> Decision:
         """Give duplicates the fate of their first attempts, which are all settled: where one was not kept, its duplicate was not either."""
@@ -255,15 +267,18 @@ class Pipeline:
                 pending, duplicates.WORDS[mark.rule], self._uids.usable(str(fields.get("sid", "")))
             )
         rejection = identified.rejection or conflicts.judge(prepared, pending, binding) or _ACCEPTED
-        if pending.problem is not None and FATES[rejection.reason].outcome is Outcome.ACCEPTED:
+        if pending.consent.is_anonymised:
+            # Whatever it lacks by the plan, it may lack for that.
+            rejection = conflicts.NOBODYS
+        elif pending.problem is not None and FATES[rejection.reason].outcome is Outcome.ACCEPTED:
             rejection = pending.problem
         outcome = FATES[rejection.reason].outcome
         cid, repair = conflicts.settle(pending, binding, rejection, attaches_known=self._attach_known)
         category, action = fields["ec"], fields["ea"]
         session = self._uids.usable(str(fields.get("sid", "")))
+        is_nobodys = pending.consent.is_anonymised or rejection.reason is Reason.IDENTITY_STRIPPED
         record = None
         if outcome is not Outcome.MALFORMED:
-            is_nobodys = rejection.reason is Reason.IDENTITY_STRIPPED
             relay = self.relay if outcome is Outcome.ACCEPTED else None
             record = self._recorder.record(prepared, pending, cid, binding, relay, is_nobodys=is_nobodys)
         return Verdict(
@@ -294,6 +309,8 @@ class Pipeline:
         _, headers = self._about_origin(envelope.portal_id, envelope.prop_id, head.origin)
         if self._asks_for_hints and head.fetch_mode == "navigate":
             headers += replies.CLIENT_HINTS
+        if prepared.consent.state == "denied":
+            headers += self._cookie_answers.ended(prepared)
         first = verdicts[0]
         kept = [each for each in verdicts if each.is_kept]
         # Who sends an event again never heard what the first attempt was answered: that is said again, cookies and all.

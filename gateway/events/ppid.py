@@ -19,9 +19,10 @@ from gateway.events.outcome import FATES, Reason, Rejection
 from gateway.events.preflights import Preflights
 
 if TYPE_CHECKING:
+    from gateway.events.consenting import Consents
     from gateway.events.cookies import UidCookie
-    from gateway.events.model import Request
-    from gateway.events.screening import Properties
+    from gateway.events.model import Head, Request
+    from gateway.events.screening import Properties, Property
 
 PATH = "/ppid"
 METHODS = "GET, HEAD, OPTIONS"
@@ -47,15 +48,16 @@ def ppid(uid: str) -> str:
 class PpidDesk:
     """Answers `/ppid`, from the properties and the cookies that the events of a page use too."""
 
-    def __init__(self, properties: Properties, cookie: UidCookie) -> None:
+    def __init__(self, properties: Properties, cookie: UidCookie, consents: Consents | None = None) -> None:
         self._properties = properties
         self._cookie = cookie
+        self._consents = consents
         self._preflights = Preflights(properties)
 
     def answer(self, request: Request, now_ms: int) -> Reply:
         """Answer a GET, HEAD or OPTIONS of `/ppid`; `now_ms` is Unix time in milliseconds. It is no event: nothing is counted.
 
-        `portal_id` and `prop_id` name the property. The answer is `{"ppid": "…"}`, `null` for a visitor without a UID; with
+        `portal_id` and `prop_id` name the property. The answer is `{"ppid": "…"}`, `null` for a visitor without a UID, or who has not agreed where she must; with
         `format=text` the bare text, empty without a UID. A page of an origin that is not the property's gets 403.
         """
         head = request.head
@@ -79,10 +81,15 @@ class PpidDesk:
         if head.origin and not allowed:
             return Reply(403, (*_JSON, *cross), b'{"error":"this origin is not one of the property"}')
         uid = self._cookie.read(head.cookie, owner.site, now_ms // 1000).uid
-        value = ppid(uid) if uid else None
+        value = ppid(uid) if uid and self._may_name(request.head, owner, query) else None
         if query.get("format") == "text":
             return Reply(200, (*_TEXT, *cross), (value or "").encode())
         return Reply(200, (*_JSON, *cross), orjson.dumps({"ppid": value}))
+
+    def _may_name(self, head: Head, owner: Property, query: dict[str, str]) -> bool:
+        """Tell whether a visitor has agreed, where she must have: by the request, or by what its page says in `consent`."""
+        policy = self._consents.policy(owner) if self._consents is not None else None
+        return policy is None or policy.decided(policy.of_request(head).or_(policy.of_query(query))).may_store
 
 
 def _problem(portal_id: str, prop_id: str) -> Rejection:

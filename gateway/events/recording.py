@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import orjson
 
 from gateway.events import wire
+from gateway.events.consent import note
 from gateway.events.model import Record
 from gateway.events.places import attach, replace_uid
 
 if TYPE_CHECKING:
+    from gateway.events.anonymising import Anonymiser
     from gateway.events.decisions import Pending, Prepared
     from gateway.events.enrichment import Enricher
     from gateway.events.identity import Identities
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
 class Recorder:
     """Makes records of events whose fate is decided."""
 
-    def __init__(self, identities: Identities, enricher: Enricher, visits: Visits) -> None:
+    def __init__(
+        self, identities: Identities, enricher: Enricher, visits: Visits, anonymiser: Anonymiser
+    ) -> None:
         self._identities = identities
         self._enricher = enricher
         self._visits = visits
+        self._anonymiser = anonymiser
         self._in_header = enricher.network.policies.in_header
 
     def record(
@@ -63,6 +68,13 @@ class Recorder:
                 attach(fields, cid)
         self._enricher.enrich(fields, prepared.occasion, pending.event_id)
         self._visits.add(prepared, pending, is_nobodys=is_nobodys)
+        consent = pending.consent
+        if consent.source:
+            if consent.is_anonymised:
+                # Again: what was added from the request is the visitor's too.
+                self._anonymiser.clean(fields, consent)
+                fields["extra"]["event_id"] = pending.event_id
+            note(fields["context"], consent)
         return Record(
             event_id=pending.event_id,
             portal_id=envelope.portal_id,
@@ -71,7 +83,7 @@ class Recorder:
             accepted_ms=prepared.stamp.now_ms,
             query=f"{before_id}{request_id}{behind_id}",
             body=orjson.dumps(fields),
-            client_ip=self._address(prepared.client_ip, scope.owner),
+            client_ip="" if consent.is_anonymised else self._address(prepared.client_ip, scope.owner),
             user_agent=head.user_agent,
             cookie=cookie,
         )

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from gateway.events.decisions import Decision, Prepared, Verdict
     from gateway.events.model import Answer
 
+_NOBODYS = frozenset({Reason.IDENTITY_STRIPPED, Reason.ANONYMISED})
 NOT_NOW = frozenset({408, 425, 429})
 """Statuses below 500 that say nothing against the event (RFC 9110, RFC 8470, RFC 6585)."""
 
@@ -96,7 +97,7 @@ class RelayPolicy:
         if len(verdicts) != 1 or verdicts[0].record is None:
             return ""
         verdict = verdicts[0]
-        if verdict.reason is Reason.IDENTITY_STRIPPED or not _is_asked(prepared, verdict.came_with):
+        if verdict.reason in _NOBODYS or not _is_asked(prepared, verdict.came_with):
             return ""
         return verdict.event_id
 

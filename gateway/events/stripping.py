@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
     from gateway.events.model import JsonObject
 
-_PEOPLE = frozenset({"customers", "customer", "users", "user"})
-_NAMES = ID_NAMES | _PEOPLE | {"identify_time", "identify_event", "identify_type"}
+PEOPLE = frozenset({"customers", "customer", "users", "user"})
+"""Names, in lower case, of objects that describe a person."""
+IDENTITY_NAMES = ID_NAMES | PEOPLE | {"identify_time", "identify_event", "identify_type"}
+"""Names, in lower case, under which an identity stands at any depth."""
 # Shorter ones may be a quantity or a price.
 _SHORTEST_ID = 6
 _GONE = object()
@@ -39,7 +41,7 @@ def strip(fields: JsonObject, ids: Collection[str], is_identity: Callable[[str],
 
 def _clean(value: Any, ids: frozenset[str], is_identity: Callable[[str], bool]) -> Any:
     if isinstance(value, dict):
-        if str(value.get("type")).strip().lower() in _PEOPLE:
+        if str(value.get("type")).strip().lower() in PEOPLE:
             return _GONE
         parts = (
             (name, _clean(each, ids, is_identity))
@@ -55,4 +57,4 @@ def _clean(value: Any, ids: frozenset[str], is_identity: Callable[[str], bool]) 
 
 
 def _is_id(name: str, is_identity: Callable[[str], bool]) -> bool:
-    return name.strip().lower() in _NAMES or is_identity(name)
+    return name.strip().lower() in IDENTITY_NAMES or is_identity(name)

@@ -60,8 +60,8 @@ class Visits:
         self._quiet = frozenset(
             (each.portal_id, each.prop_id) for each in settings.properties if not each.makes_sessions
         )
-        names = (self._visit_name, self._touch_name)
-        self.names = tuple(name for name in names if name)
+        metas = (meta_ids.BROWSER, meta_ids.CLICK) if self._makes_meta_ids else ()
+        self.names = tuple(name for name in (self._visit_name, self._touch_name, *metas) if name)
 
     def add(self, prepared: Prepared, pending: Pending, *, is_nobodys: bool) -> None:
         """Add to an event, in place, what is known of its clock, its campaign, its session and its visitor's touches."""

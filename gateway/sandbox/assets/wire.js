@@ -10,10 +10,12 @@ const LATE_AFTER_MS = 5000;
 const REASONS = {
   cid_conflict: "This device already belongs to another customer, and a CID never changes. The event waits for a person.",
   cid_contradiction: "The event names two customers at once. It waits for a person.",
+  consent_denied: "The visitor has not agreed, and must have: kept nowhere.",
   unknown_property: "The gateway does not serve this portal and property.",
 };
 
 const RESOLVED = {
+  anonymised: "The visitor has not agreed: sent on as nobody's.",
   new_uid: "This device belonged to another customer: sent on under a new UID, which is the visitor's from now on.",
   identity_stripped: "This device belongs to another customer: sent on without any identity.",
 };
