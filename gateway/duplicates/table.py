@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from typing import TYPE_CHECKING
 
 from gateway.events.seen import Look
@@ -13,7 +12,6 @@ if TYPE_CHECKING:
 
 HEADER_BYTES = 4_096
 BUCKET_BYTES = 64
-WORDS = 8
 WORD_BYTES = 8
 ENTRY_BYTES = 16
 """What each of `max_entries` takes: two words."""
@@ -25,7 +23,8 @@ _TAG = 0xFFFFFF
 _CHECK = 0xFFFF
 # Clocks are set back now and then; what was written before that is not old, but from a future that is this near.
 _SET_BACK = 1 << 20
-_words = struct.Struct(">8Q").unpack
+_EMPTY = bytes(WORD_BYTES)
+_LAST = BUCKET_BYTES - WORD_BYTES
 
 
 def table_bytes(max_entries: int) -> int:
@@ -51,7 +50,7 @@ class Table:
         at = HEADER_BYTES + ((key >> 32) * self._buckets >> 32) * BUCKET_BYTES
         bucket = self._memory[at : at + BUCKET_BYTES]
         tag = (key & _TAG or 1).to_bytes(3, "big")
-        if bucket.find(tag) < 0:
+        if tag not in bucket:
             return Look.NEW
         place = _place(bucket, tag)
         if place < 0:
@@ -67,21 +66,25 @@ class Table:
         bucket = self._memory[at : at + BUCKET_BYTES]
         number = key & _TAG or 1
         tag, own = number.to_bytes(3, "big"), check & _CHECK or 1
-        place = _place(bucket, tag) if bucket.find(tag) >= 0 else -1
+        place = _place(bucket, tag) if tag in bucket else -1
         if place >= 0:
             word = int.from_bytes(bucket[place : place + WORD_BYTES], "big")
-            if _age(word, now_s) < window_s:
-                if word & _CHECK == own:
-                    return
-                own = SHARED
-        else:
-            words = _words(bucket)
-            word = _oldest(words, now_s)
-            place = words.index(word) * WORD_BYTES
-            if word and (age := _age(word, now_s)) < window_s:
-                self._on_forgotten(age)
-        new = (now_s & _SECONDS) << 40 | number << 16 | own
-        self._memory[at + place : at + place + WORD_BYTES] = new.to_bytes(WORD_BYTES, "big")
+            if _age(word, now_s) >= window_s:
+                # It goes to where the youngest stands.
+                bucket = bucket[:place] + bucket[place + WORD_BYTES :] + _EMPTY
+            elif word & _CHECK == own:
+                return
+            else:
+                new = ((now_s & _SECONDS) << 40 | number << 16 | SHARED).to_bytes(WORD_BYTES, "big")
+                self._memory[at + place : at + place + WORD_BYTES] = new
+                return
+        elif (
+            bucket[_LAST:] != _EMPTY
+            and (age := _age(int.from_bytes(bucket[_LAST:], "big"), now_s)) < window_s
+        ):
+            self._on_forgotten(age)
+        new = ((now_s & _SECONDS) << 40 | number << 16 | own).to_bytes(WORD_BYTES, "big")
+        self._memory[at : at + BUCKET_BYTES] = new + bucket[:_LAST]
 
 
 def _place(bucket: bytes, tag: bytes) -> int:
@@ -97,11 +100,3 @@ def _place(bucket: bytes, tag: bytes) -> int:
 def _age(word: int, now_s: int) -> int:
     age = (now_s - (word >> 40)) & _SECONDS
     return 0 if age > _SECONDS - _SET_BACK else age
-
-
-def _oldest(words: tuple[int, ...], now_s: int) -> int:
-    """Give the empty or oldest one: the least, but for those left from before the seconds began again."""
-    least, turn = min(words), (now_s & _SECONDS) + _SET_BACK
-    if least and max(words) >> 40 > turn:
-        return min(word for word in words if word >> 40 > turn)
-    return least
