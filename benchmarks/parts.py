@@ -51,9 +51,7 @@ PARTS: tuple[tuple[str, float, tuple[str, ...]], ...] = (
     (
         "duplicates",
         1.5,
-        tuple(
-            f"gateway.events.duplicates:Duplicates.{name}" for name in ("sending", "mark", "begin", "settle")
-        ),
+        tuple(f"gateway.events.duplicates:Duplicates.{name}" for name in ("mark", "begin", "settle")),
     ),
     ("Python hook", 0.5, ("gateway.plugins.running:PluginRunner.hook",)),
     (

@@ -69,15 +69,12 @@ class Table:
         place = _place(bucket, tag) if tag in bucket else -1
         if place >= 0:
             word = int.from_bytes(bucket[place : place + WORD_BYTES], "big")
-            if _age(word, now_s) >= window_s:
-                # It goes to where the youngest stands.
-                bucket = bucket[:place] + bucket[place + WORD_BYTES :] + _EMPTY
-            elif word & _CHECK == own:
-                return
-            else:
-                new = ((now_s & _SECONDS) << 40 | number << 16 | SHARED).to_bytes(WORD_BYTES, "big")
-                self._memory[at + place : at + place + WORD_BYTES] = new
-                return
+            if _age(word, now_s) < window_s:
+                if word & _CHECK == own:
+                    return
+                own = SHARED
+            # It moves to where the youngest stands.
+            bucket = bucket[:place] + bucket[place + WORD_BYTES :] + _EMPTY
         elif (
             bucket[_LAST:] != _EMPTY
             and (age := _age(int.from_bytes(bucket[_LAST:], "big"), now_s)) < window_s

@@ -15,7 +15,6 @@ from gateway.events.clock import sent_ms
 from gateway.events.consent import ALLOWED
 from gateway.events.consenting import Hearing, decided
 from gateway.events.cookie_answers import is_forgotten
-from gateway.events.cookies import Visitor
 from gateway.events.decisions import Pending, Prepared, Scope
 from gateway.events.model import Head, Stamp
 from gateway.events.occasion import Occasion
@@ -43,24 +42,19 @@ if TYPE_CHECKING:
 _NO_VISITOR = Head(method="POST", path="")
 
 
-class _Arrival(msgspec.Struct):
+class _Arrival(duplicates.Sending):
     """A request whose events are looked at: what holds for all of them, and what the ones before have left.
 
     `fresh` is the UID that the request's visitor got, `first_source` where that of its first event came from, `let_in` the UIDs whose events were
     let in.
     """
 
-    scope: Scope
-    stamp: Stamp
-    visitor: Visitor
     source: str
-    is_foreign: bool
     may_hold: bool
     may_mask: bool
     fresh: str = ""
     first_source: str = ""
     let_in: set[str] = msgspec.field(default_factory=set)
-    sending: duplicates.Sending | None = None
     hearing: Hearing | None = None
 
 
@@ -150,14 +144,22 @@ class Admission:
             owner,
             bot,
         )
-        arrival = _Arrival(scope, stamp, visitor, source, foreign, may_hold, may_mask, first_source=source)
+        arrival = _Arrival(
+            request,
+            scope,
+            stamp,
+            client_ip,
+            foreign,
+            None,
+            visitor,
+            source,
+            may_hold,
+            may_mask,
+            first_source=source,
+        )
         policy = self._consents.policy(owner)
         if policy is not None:
             arrival.hearing = policy.hear(head, envelope, is_foreign=foreign)
-        if self._duplicates is not None:
-            arrival.sending = self._duplicates.sending(
-                request, envelope, client_ip, stamp.now_ms, is_foreign=foreign, is_batch=decoded.is_batch
-            )
         events: list[Pending | Rejection] = []
         for index, fields in enumerate(decoded.events):
             if problem is not None:
@@ -242,10 +244,18 @@ class Admission:
             return uid
         event_id = stamp.event_id(index)
         request_id = decoded.request_id_of(index, event_id)
-        seen, sending, whose = self._duplicates, arrival.sending, uid or visitor.uid
         mark = (
-            seen.mark(sending, decoded, index, fields, whose, event_id, request_id)
-            if seen is not None and sending is not None
+            self._duplicates.mark(
+                arrival,
+                decoded,
+                index,
+                fields,
+                uid,
+                event_id,
+                request_id,
+                is_as_it_came=not sent,
+            )
+            if self._duplicates is not None
             else None
         )
         hooked = None

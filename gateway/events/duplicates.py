@@ -18,7 +18,9 @@ import msgspec
 import orjson
 from xxhash import xxh3_64_intdigest as fingerprint
 
-from gateway.events.decisions import Mark, Pending
+from gateway.events.cookies import Visitor
+from gateway.events.decisions import Mark, Pending, Scope
+from gateway.events.model import Request, Stamp
 from gateway.events.outcome import Reason, Rejection
 from gateway.events.seen import Look
 
@@ -26,13 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from gateway.events.decisions import Decision, Prepared, Verdict
-    from gateway.events.model import JsonObject, Request
+    from gateway.events.model import JsonObject
     from gateway.events.seen import Seen
     from gateway.events.wire import Decoded, Envelope
     from gateway.settings_duplicates import Duplicates as Settings
 
 BY_ID = "request_id"
 BY_CONTENT = "content"
+_64_BITS = (1 << 64) - 1
 WORDS = {
     BY_ID: Rejection(
         Reason.DUPLICATE,
@@ -46,18 +49,15 @@ WORDS = {
 
 
 class Sending(msgspec.Struct):
-    """What all events of one request share when they are compared: nothing of it is kept.
+    """What all events of one request share when they are compared. `marks` are those of the events before, by their id as it came and their content."""
 
-    `is_link`: none of them is looked for. `body` is the text of its one event where that stands there as it came. `marks` are those of the events before,
-    by their id as it came and their content.
-    """
-
-    place: str
-    stranger: str
-    now_s: int
-    is_link: bool = False
-    body: bytes = b""
-    marks: dict[tuple[str, int], Mark] = {}
+    request: Request
+    scope: Scope
+    stamp: Stamp
+    client_ip: str
+    is_foreign: bool
+    marks: dict[tuple[str, int], Mark] | None
+    visitor: Visitor
 
 
 class Duplicates:
@@ -70,29 +70,6 @@ class Duplicates:
         self._content_window = settings.content_window_seconds
         self._under_way: dict[int, Mark] = {}
 
-    def sending(
-        self,
-        request: Request,
-        envelope: Envelope,
-        client_ip: str,
-        now_ms: int,
-        *,
-        is_foreign: bool,
-        is_batch: bool,
-    ) -> Sending:
-        """Begin with a request. `is_foreign`: somebody else than the property's pages may have made the browser send it."""
-        head = request.head
-        is_plain = head.method == "POST" and not (is_batch or head.content_encoding or envelope.fields)
-        return Sending(
-            f"{envelope.portal_id}\0{envelope.prop_id}\0",
-            f"\0{client_ip}\0{head.user_agent}",
-            now_ms // 1000,
-            envelope.response_type == "redirect"
-            or (is_foreign and _is_link(envelope, head.method, head.fetch_mode)),
-            request.body if is_plain else b"",
-            {} if is_batch else _NONE,
-        )
-
     def mark(
         self,
         sending: Sending,
@@ -102,33 +79,47 @@ class Duplicates:
         uid: str,
         event_id: str,
         request_id: str,
+        *,
+        is_as_it_came: bool,
     ) -> Mark | None:
         """Give what an event is known by, and whether it came before; `None` where nothing is looked for.
 
-        `uid` is its own or the visitor's, empty for none: then address and program tell who sent it. `request_id` is `event_id` where the client gave none.
+        `uid` is its own, empty for none: then the visitor's counts, and where there is neither, address and program tell who sent it. `request_id` is `event_id` where the
+        client gave none. `is_as_it_came`: of the request's text nothing was taken out that another attempt says otherwise.
         """
         has_id = request_id is not event_id
         window = self._id_window if has_id else self._content_window
-        if not window or sending.is_link:
+        request, envelope, seed = sending.request, sending.scope.envelope, self._seed
+        head = request.head
+        if (
+            not window
+            or envelope.response_type == "redirect"
+            or (sending.is_foreign and _is_link(envelope, head.method, head.fetch_mode))
+        ):
             return None
-        seed = self._seed
-        content = fingerprint(sending.body or orjson.dumps(fields), seed)
-        whose = fingerprint((uid or sending.stranger).encode("utf-8", "replace"), seed)
-        if has_id:
-            rule, key = BY_ID, fingerprint(f"{sending.place}{request_id}".encode("utf-8", "replace"), seed)
-        else:
-            rule, key = BY_CONTENT, fingerprint(f"{sending.place}\0{content}\0{whose}".encode(), seed)
-        mark = Mark(key, content ^ whose, rule, window)
+        is_body = (
+            is_as_it_came
+            and head.method == "POST"
+            and not (decoded.is_batch or head.content_encoding or envelope.fields)
+        )
+        content = fingerprint(request.body if is_body else orjson.dumps(fields), seed)
+        if not uid:
+            # Its own stands in its content.
+            whose = sending.visitor.uid or f"\0{sending.client_ip}\0{head.user_agent}"
+            content ^= fingerprint(whose.encode("utf-8", "replace"), ~seed & _64_BITS)
+        told = request_id if has_id else f"\0{content}"
+        text = f"{told}\0{envelope.prop_id}\0{envelope.portal_id}"
+        key = fingerprint(text.encode("utf-8", "replace"), seed)
+        mark = Mark(key, content, BY_ID if has_id else BY_CONTENT, window)
         first = self._under_way.get(key)
         if decoded.is_batch:
-            # Two of one array with one id were told apart by their place in it.
-            own = (_as_it_came(decoded, index) or request_id, mark.check) if has_id else ("", key)
-            before = sending.marks.setdefault(own, mark)
-            first = before if before is not mark and not before.is_shared else first
+            first = (
+                _before(sending, mark, _as_it_came(decoded, index) or request_id if has_id else told) or first
+            )
         if first is None:
-            look = self._seen.look(key, mark.check, sending.now_s, window)
+            look = self._seen.look(key, content, sending.stamp.now_ms // 1000, window)
         else:
-            look = Look.SAME if first.check == mark.check else Look.OTHER
+            look = Look.SAME if first.check == content else Look.OTHER
         if look is Look.SAME:
             mark.is_repeat, mark.first = True, first
         elif look is Look.OTHER:
@@ -185,7 +176,12 @@ def failed(pending: Pending) -> Rejection | None:
     return first.fate if first is not None and not first.is_kept else None
 
 
-_NONE: dict[tuple[str, int], Mark] = {}
+def _before(sending: Sending, mark: Mark, told: str) -> Mark | None:
+    """Give the first of two of one array with one id and content: they were told apart by their place in it."""
+    if sending.marks is None:
+        sending.marks = {}
+    before = sending.marks.setdefault((told, mark.check), mark)
+    return None if before is mark or before.is_shared else before
 
 
 def _is_link(envelope: Envelope, method: str, fetch_mode: str) -> bool:
