@@ -244,6 +244,12 @@
   }
 
   function forgetVisitor() {
+    // The gateway's own cookie, which no script sees, is the gateway's to end: a HEAD is no event. Not for a stranger.
+    if (hasBegun || readCookie(UID)) {
+      const query = new URLSearchParams({ ...property(), consent: "denied" });
+      const options = { method: "HEAD", credentials: "include", keepalive: true };
+      attempt(() => fetch(new URL(places.event, home) + "?" + query, options).catch(() => {}));
+    }
     held = queue = [];
     session = {};
     minted = bridged = "";

@@ -69,7 +69,7 @@ def _nothing(_name: str) -> bool:
 class FakeGateway:
     """Records what the script sends; `port` is where.
 
-    `heard` names the events whose sender was still there to hear the answer. `taken_under` says under which UID an event
+    `withdrawals` are the queries by which a page had the gateway's cookies ended. `heard` names the events whose sender was still there to hear the answer. `taken_under` says under which UID an event
     is taken, `sets_cookie` whether that UID is set as the cookie of its answer. `written` gives the answer's bytes,
     `is_cut_short` ends the connection before all of them were sent.
     """
@@ -77,6 +77,7 @@ class FakeGateway:
     port: int = 0
     received: list[Received] = field(default_factory=list)
     heard: list[str] = field(default_factory=list)
+    withdrawals: list[dict[str, str]] = field(default_factory=list)
     script_loads: int = 0
     preflights: int = 0
     most_at_once: int = 0
@@ -101,7 +102,8 @@ class FakeGateway:
         app = web.Application()
         app.router.add_get("/t/insight.js", self._serve_script)
         for path in ("/t/event", "/t/stream_event"):
-            app.router.add_get(path, self._collect)
+            app.router.add_get(path, self._collect, allow_head=False)
+            app.router.add_head(path, self._withdraw)
             app.router.add_post(path, self._collect)
             app.router.add_options(path, self._preflight)
         async with _serving(app) as self.port:
@@ -168,6 +170,12 @@ class FakeGateway:
     async def _serve_script(self, _request: web.Request) -> web.Response:
         self.script_loads += 1
         return web.Response(body=script_source(), content_type="text/javascript", charset="utf-8")
+
+    async def _withdraw(self, request: web.Request) -> web.Response:
+        async with self._news:
+            self.withdrawals.append(dict(request.query))
+            self._news.notify_all()
+        return self._with_cors(request, web.Response())
 
     async def _preflight(self, request: web.Request) -> web.Response:
         self.preflights += 1

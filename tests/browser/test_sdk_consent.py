@@ -79,6 +79,7 @@ async def test_a_refusal_takes_away_what_was_kept(visitor: Page, gateway: FakeGa
     assert all((await _memory(visitor))[:2])
     await visitor.evaluate("web_event.consent('denied'), web_event.track('a', 'denied')")
     assert [[], [], []] == await _memory(visitor)
+    await gateway.until(lambda _: bool(gateway.withdrawals))
     gateway.answer(200)
     gateway.forget()
     await visitor.evaluate("dispatchEvent(new Event('online')), web_event.resetAnonymousUId()")
@@ -89,6 +90,8 @@ async def test_a_refusal_takes_away_what_was_kept(visitor: Page, gateway: FakeGa
     await visitor.evaluate("web_event.consent('granted'), web_event.track('a', 'granted')")
     await gateway.until_named("a/granted")
     assert gateway.names == ["a/granted"]
+    # Once, when there was something to end, and never for a stranger.
+    assert [{"portal_id": "33167", "prop_id": "564990801", "consent": "denied"}] == gateway.withdrawals
 
 
 async def test_an_answer_that_arrives_after_the_refusal_brings_nothing_back(
