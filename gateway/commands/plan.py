@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, counted, load
+from gateway.commands.plan_infer import infer
 from gateway.commands.plan_words import fail_of, fields_of, meaning, read_or_fail, rows
 from gateway.terminal import explained, fail, print_json, print_rows
 
@@ -71,6 +72,9 @@ def _counted(count: Any, plan: CompiledPlan, against: Path, *, as_json: bool) ->
     with Bar("reading", 0, as_json=as_json) as bar:
         result: dict[str, Any] = count(plan, against, bar.at_of)
     return result
+
+
+plan_app.command("infer")(infer)
 
 
 @plan_app.command("show")

@@ -27,7 +27,7 @@ ABSENT = frozenset({"", "undefined", "null", "NaN", "[object Object]"})
 _LONGEST_MATCHED = 8_192
 _LONGEST_NUMBER = 40
 _NUMERIC = re.compile(r"\s*[+-]?\d{1,40}(?:\.\d{0,40})?(?:[eE][+-]?\d{1,3})?\s*\Z", re.ASCII)
-_TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\Z", re.ASCII)
+TIME = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:?\d\d)?\Z", re.ASCII)
 
 
 def _is_number(value: Any) -> bool:
@@ -51,7 +51,7 @@ _TYPES: dict[TypeName, Callable[[Any], bool]] = {
     "id": lambda value: value.__class__ is str or value.__class__ is int,
     "object": lambda value: value.__class__ is dict,
     "list": lambda value: value.__class__ is list,
-    "time": lambda value: value.__class__ is str and _TIME.match(value) is not None,
+    "time": lambda value: value.__class__ is str and TIME.match(value) is not None,
 }
 
 
