@@ -46,15 +46,6 @@ class Network:
                 context["ip"] = left
 
 
-def anonymise(context: JsonObject) -> None:
-    """Take out of `context`, in place, what tells where somebody is, but for the country."""
-    context.pop("ip", None)
-    geo = context.pop("geo", None)
-    country = geo.get("country") if isinstance(geo, dict) else None
-    if isinstance(country, str):
-        context["geo"] = {"country": country}
-
-
 def _told(context: JsonObject) -> str:
     """Give what a server says of its customer's address."""
     told: Any = context.get("ip")

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.events.address_policy import AddressPolicies, truncated
-from gateway.events.model import Head, Request
-from gateway.events.network import anonymise
+from gateway.events.model import UNBOUND, Head, Request
 from gateway.events.pipeline import Pipeline
 from gateway.events.world import Location, World
 from gateway.settings import Settings
@@ -40,8 +39,6 @@ def recorded(policy, fields, *, peer=VISITOR, query="", world=None, own="", addr
     )
     body = orjson.dumps({"ec": "pageview", "ea": "view", "uid": "123456789", **fields})
     prepared = pipeline.prepare(Request(head, body), STAMP)
-    from gateway.events.model import UNBOUND
-
     record = pipeline.decide(prepared, [UNBOUND for _ in prepared.claims]).verdicts[0].record
     return record, orjson.loads(record.body)
 
@@ -164,13 +161,18 @@ def test_a_servers_customer_is_where_the_server_says():
 
 
 def test_who_is_anonymous_keeps_the_country_alone():
-    """Region, city and coordinates go, and the address."""
-    context = {"ip": VISITOR, "geo": {**HANOI.block, "latitude": 21.0}, "locale": "vi"}
-    anonymise(context)
-    assert {"geo": {"country": "VN"}, "locale": "vi"} == context
-    odd = {"geo": ["VN"]}
-    anonymise(odd)
-    assert {} == odd
+    """Of the place that the gateway tells; the next visitor from there has all of it."""
+    settings = Settings(
+        properties=[{"portal_id": PORTAL_ID, "prop_id": PROP_ID, "site": "shop.example"}],
+        consent={"mode": "anonymise"},
+    )
+    pipeline = Pipeline(settings, World(locate=lambda _: HANOI))
+    head = Head(method="POST", path="/event", query=f"portal_id={PORTAL_ID}&prop_id={PROP_ID}", peer=VISITOR)
+    prepared = pipeline.prepare(Request(head, b'{"ec":"pageview","ea":"view"}'), STAMP)
+    record = pipeline.decide(prepared, [UNBOUND for _ in prepared.claims]).verdicts[0].record
+    assert ("", {"country": "VN"}) == (record.client_ip, orjson.loads(record.body)["context"]["geo"])
+    assert VISITOR not in record.body.decode()
+    assert "Hà Nội" == HANOI.block["city"]
 
 
 @pytest.mark.parametrize("policy", ["full", "truncate"])
