@@ -7,6 +7,7 @@ are told. The rules of an event are compiled when its category and action come f
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -285,10 +286,12 @@ def _closed(rules: Sequence[tuple[EventRule, Severity, bool]], category: str, ac
 
 
 def _first(found: list[Violation]) -> Sequence[Violation]:
-    """Give each violation once, those that quarantine before the others, and no more than `MOST`."""
-    once = list({(each.field, each.rule, each.severity): each for each in found}.values())
-    once.sort(key=lambda each: each.severity != "quarantine")
-    return tuple(once[:MOST])
+    """Give each violation once, as the gravest rule has it; those that quarantine before the others, and no more than `MOST`."""
+    found.sort(key=lambda each: each.severity != "quarantine")
+    once: dict[tuple[str, str], Violation] = {}
+    for each in found:
+        once.setdefault((each.field, each.rule), each)
+    return tuple(once.values())[:MOST]
 
 
 def matcher(patterns: Sequence[str]) -> Callable[[str], bool]:
@@ -331,5 +334,5 @@ def _told(path: str, name: str) -> str:
 
 
 def _short(example: Any) -> str:
-    text = f'"{example}"' if isinstance(example, str) else str(example)
+    text = json.dumps(example, ensure_ascii=False, default=str)
     return text if len(text) <= 80 else f"{text[:79]}…"

@@ -326,6 +326,16 @@ def test_a_held_event_goes_when_the_plan_allows_it_or_a_person_does():
     assert entry.event_id == released(dead, line).record.event_id
 
 
+def test_a_violation_of_two_plans_is_told_once_as_the_graver_has_it():
+    """The site's own rule wants the event held, the standard's only a word."""
+    mine = Plan.model_validate({"events": [{"event": "pageview/view", "fields": {"extra.page_type": {"required": True, "severity": "quarantine", "example": {"a": 1}}}}]})  # fmt: skip
+    both = CompiledPlan([(read_standard(), lambda *_: "warn"), (mine, None)])
+    first, second = both.judge(PORTAL_ID, PROP_ID, event())
+    assert ("extra.page_type", "quarantine") == (first.field, first.severity)
+    assert 'such as {"a": 1}' in first.text
+    assert ("extra.page_category", "warn") == (second.field, second.severity)
+
+
 def test_a_property_may_be_held_to_the_standard_otherwise_than_the_others():
     """`standard_plan` goes before `tracking_plan.standard`; where nobody is held to anything there is no plan."""
     first, second = {"portal_id": "1", "prop_id": "1", "site": "a.example"}, {"portal_id": "1", "prop_id": "2", "site": "b.example", "standard_plan": "quarantine"}  # fmt: skip
