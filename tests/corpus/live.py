@@ -86,10 +86,7 @@ def make_gateway(
     gateway = Gateway(folder, collector_url, **settings)
     names = [PORTAL_ID, _MARKERS_PORTAL, *(str(_FIRST_PORTAL + place) for place in range(portals))]
     tables = [
-        "\n".join(
-            f"{key} = {orjson.dumps(value).decode()}"
-            for key, value in {**property_, "portal_id": name}.items()
-        )
+        "\n".join(f"{key} = {_toml(value)}" for key, value in {**property_, "portal_id": name}.items())
         for name in names
         for property_ in properties
     ]
