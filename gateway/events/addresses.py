@@ -18,6 +18,7 @@ from urllib.parse import unquote
 import idna
 import phonenumbers
 
+from gateway.events.cards import is_written_card
 from gateway.events.hashing import digest, is_hash, keyed_parts
 from gateway.events.keyring import Keyring
 from gateway.events.spellings import GMAIL, email_spellings, phone_spellings, text_spellings
@@ -187,7 +188,8 @@ class Addresses:
         """Give the normalised address when a value that should be an opaque id is a raw e-mail or phone; else `None`.
 
         A number counts as a phone only where it is written as one, with `+` or a leading zero: any other digits may well be
-        a customer's number in the shop's own system. Text with an `@` that is no address is given trimmed: it is no opaque id either.
+        a customer's number in the shop's own system. Text with an `@` that is no address is given trimmed: it is no opaque id either, nor is a payment
+        card in groups.
         """
         text = value if value.isascii() else unicodedata.normalize("NFKC", _INVISIBLE.sub("", value))
         for _ in range(_MOST_ENCODINGS if "%" in text else 0):
@@ -196,6 +198,8 @@ class Addresses:
             text = _SCHEME.sub("", text)
         if "@" in text:
             return self.email(text) or text.strip()
+        if is_written_card(text):
+            return text.strip()
         if len(text) >= 8 and text.lstrip(" (").startswith(("+", "0")):
             return self.phone(text)
         return None

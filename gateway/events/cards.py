@@ -55,6 +55,11 @@ def cards(text: str) -> Iterator[tuple[int, int]]:
                 break
 
 
+def is_written_card(text: str) -> bool:
+    """Tell whether a text holds a card that is written in groups: as no id is."""
+    return GROUPED.search(text) is not None and any(GROUPED.match(text, start) for start, _ in cards(text))
+
+
 def is_card(digits: str) -> bool:
     """Tell whether digits alone are a payment card number."""
     return _BRANDS.match(digits) is not None and has_check_digit(digits)

@@ -44,6 +44,7 @@ _DIGITS = re.compile(r"\d(?:[^\w@]{0,3}\d){6}")
 # JSON in base64, as tokens carry it.
 _TOKEN = re.compile(r"(?<![\w-])eyJ[\w+/=.~-]{8,}", re.ASCII)
 _MOST_PARTS = 5
+_ONE_WORD = re.compile(r"[\w.:+-]{1,256}\Z")
 
 
 class Find(NamedTuple):
@@ -87,7 +88,7 @@ class Finder:
     def masked(self, text: str, patience: Patience | None = None, *, is_id: bool = False) -> str:
         """Give the text with a word in each place where something was found; the very same object where nothing was.
 
-        `patience` is the event's. `is_id`: it stands where an id stands, so that bare digits are one, whatever they look like.
+        `patience` is the event's. `is_id`: it stands where an id stands, so that one bare word is an id, whatever its digits look like.
         """
         finds = self.finds(text, patience, is_id=is_id)
         return _replaced(text, finds) if finds else text
@@ -97,6 +98,7 @@ class Finder:
         if not self._patterns and not _MAY.search(text):
             return []
         patience = Patience() if patience is None else patience
+        is_id = is_id and _ONE_WORD.match(text) is not None
         finds: list[Find] = []
         for reading in readings(text):
             for found in self._found(reading.text, patience, is_id=is_id):

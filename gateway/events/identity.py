@@ -25,6 +25,7 @@ from gateway.events.stripping import strip
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from gateway.events.addresses import FieldKind
     from gateway.events.model import JsonObject
     from gateway.settings import Identity
     from gateway.settings_types import HashName
@@ -266,7 +267,8 @@ class Identities:
         """Give the address that a CID is, in the clear; a bare number only where the event proves that it is a phone."""
         raw = self._addresses.raw_identity(cid)
         if raw is not None:
-            return Address("cid", "", "email" if "@" in raw else "phone", raw, cid)
+            kind: FieldKind = "email" if "@" in raw else "phone" if raw.startswith("+") else "text"
+            return Address("cid", "", kind, raw, cid)
         for each in addresses:
             if each.kind == "phone" and self._addresses.phone(cid) == each.normal:
                 return each

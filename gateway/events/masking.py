@@ -76,17 +76,23 @@ class Masking:
         self._header = remembered(_HEADS, self._finder.masked)
 
     def request(self, request: Request) -> Request:
-        """Give a request whose head tells nothing raw of the visitor: page, program and languages are masked."""
+        """Give a request whose head tells nothing raw of the visitor: page, program, languages and all that the settings ask for are masked."""
         head, masked = request.head, self._header
         referer, agent, languages = (
             masked(head.referer),
             masked(head.user_agent),
             masked(head.accept_language),
         )
-        if referer is head.referer and agent is head.user_agent and languages is head.accept_language:
+        named = {name: masked(value) for name, value in head.named.items()} if head.named else head.named
+        if (
+            referer is head.referer
+            and agent is head.user_agent
+            and languages is head.accept_language
+            and named == head.named
+        ):
             return request
         clean: Head = msgspec.structs.replace(
-            head, referer=referer, user_agent=agent, accept_language=languages
+            head, referer=referer, user_agent=agent, accept_language=languages, named=named
         )
         return msgspec.structs.replace(request, head=clean)
 

@@ -13,6 +13,7 @@ import orjson
 
 from gateway.events import client_hints, jsonp
 from gateway.events.coding import ACCEPTED
+from gateway.events.finding import redacted
 from gateway.events.model import Reply
 from gateway.events.outcome import FATES, WORDS, Reason, Rejection
 
@@ -124,7 +125,7 @@ def error_body(rejection: Rejection) -> dict[str, str]:
     return {
         "outcome": outcome,
         "reason": reason,
-        "field": rejection.field,
+        "field": redacted(rejection.field),
         "detail": rejection.detail,
     }
 
@@ -170,6 +171,6 @@ def _token(field: str) -> str:
     """Make a field's path safe for a header or a comment: a client chose its keys."""
     return "".join(
         character
-        for character in field
+        for character in redacted(field)
         if character.isascii() and (character.isalnum() or character in "_.[]()-")
     )[:80]

@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlencode
 import msgspec
 
 from gateway.events import jsonp
+from gateway.events.cards import is_written_card
 from gateway.events.forms import parts_of
 from gateway.events.hashing import digest
 from gateway.events.iri import as_uri
@@ -285,8 +286,8 @@ def request_id_of(own: str, event_id: str, index: int) -> str:
     """
     if not own:
         return event_id
-    if not _PLAIN_ID.match(own) or _may_be_phone(own):
-        # It may be anything, an address or a phone number too: its hash is as stable, and opaque.
+    if not _PLAIN_ID.match(own) or _may_be_phone(own) or is_written_card(own):
+        # It may be anything, an address, a phone number or a card too: its hash is as stable, and opaque.
         own = digest(own, "md5")
     return own if index == 0 else f"{own}.{index}"
 
