@@ -8,16 +8,16 @@ each other about is never guessed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from hashlib import sha1
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
 from gateway.events.address_book import Address, AddressBook, two_people
 from gateway.events.addresses import Addresses
-from gateway.events.hashing import Hasher, digest, is_hash
+from gateway.events.hashing import Hasher, is_hash
 from gateway.events.keyring import Keyring
 from gateway.events.outcome import Reason, Rejection
+from gateway.events.placeholders import placeholders
 from gateway.events.places import Place, cid_places, customers, names_nobody
 from gateway.events.protection import Protection
 from gateway.events.stripping import strip
@@ -113,7 +113,7 @@ class Identities:
             keyring=keyring,
         )
         self._verify = identity.verify
-        self._placeholders = _placeholders(identity.placeholder_cids)
+        self._placeholders = placeholders(identity.placeholder_cids)
         self._protection = Protection(
             identity,
             self._addresses,
@@ -186,7 +186,7 @@ class Identities:
 
     def _claim(self, fields: JsonObject, found: list[Place], addresses: list[Address]) -> Identified:
         named: list[tuple[Place, str]] = []
-        placeholders: list[str] = []
+        nothing: list[str] = []
         for place in cid_places(fields, found):
             value = _cid_text(place)
             if isinstance(value, Rejection):
@@ -196,12 +196,12 @@ class Identities:
             elif value.strip():
                 # Left standing, `undefined` would make one customer of all who were signed out.
                 place.holder[place.key] = ""
-                placeholders.append(place.path)
+                nothing.append(place.path)
         claim = self._named(named, addresses) if named else self._derived(addresses)
         if isinstance(claim, Rejection):
             return Identified(rejection=claim)
         if claim is None:
-            return Identified(placeholders=tuple(placeholders)) if placeholders else _NOBODY
+            return Identified(placeholders=tuple(nothing)) if nothing else _NOBODY
         # Where the page named nobody, an address is the customer: each of hers may be the one that the UID was bound by. But only
         # the one that gave the CID speaks for other devices: a family may share a phone.
         speaking = claim.basis if named else [each for each in addresses if each.path == claim.basis[0].path]
@@ -211,7 +211,7 @@ class Identities:
             claim.cid,
             not named,
             claim.repair,
-            placeholders=tuple(placeholders),
+            placeholders=tuple(nothing),
             same=self._same(claim),
             keys=keys,
             older_keys=older_keys,
@@ -321,17 +321,6 @@ class Identities:
 def _contradiction(paths: Sequence[str]) -> Rejection:
     detail = f"{' and '.join(dict.fromkeys(paths))} name different customers"
     return Rejection(Reason.CID_CONTRADICTION, paths[0], detail[:_MAX_DETAIL])
-
-
-def _placeholders(words: Sequence[str]) -> frozenset[str]:
-    """Give the words that name nobody, in lower case, and the hashes of them as pages spell them."""
-    spelled = {""}
-    for word in words:
-        spelled |= {word, word.lower(), word.upper(), word.capitalize(), word.title()}
-    hashes = {sha1(word.encode(), usedforsecurity=False).hexdigest() for word in spelled}
-    for word in spelled:
-        hashes |= {digest(word, "md5"), digest(word, "sha256")}
-    return frozenset({word.lower() for word in spelled} | hashes)
 
 
 def _cid_text(place: Place) -> str | Rejection:
