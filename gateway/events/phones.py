@@ -97,10 +97,11 @@ class Phones:
                 yield start, start + size
 
     def _judged(self, written: str) -> bool:
-        if _DATE.search(written) or _AMOUNT.match(written) or not _THREE.search(written):
+        is_abroad = written.startswith("+")
+        if _DATE.search(written) or _AMOUNT.match(written) or not (is_abroad or _THREE.search(written)):
             return False
         digits = "".join(mark for mark in written if mark.isdigit())
-        if written.startswith("+"):
+        if is_abroad:
             number = _parsed(f"+{digits}", None)
             return number is not None and phonenumbers.is_possible_number(number)
         if digits.startswith("00"):

@@ -6,7 +6,6 @@ of a request gets exactly one `Verdict`, whatever happens: `refuse` turns verdic
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from gateway.events import bodies, conflicts, duplicates, replies, wire
@@ -23,7 +22,7 @@ from gateway.events.identity import Identities
 from gateway.events.keyring import Keyring
 from gateway.events.limiting import Limiter
 from gateway.events.masking import Masking
-from gateway.events.model import UNBOUND, Head
+from gateway.events.model import UNBOUND
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.ppid import PpidDesk
 from gateway.events.preflights import Preflights
@@ -31,7 +30,7 @@ from gateway.events.recording import Recorder
 from gateway.events.relay import RelayPolicy, asked_format
 from gateway.events.releases import Releases
 from gateway.events.remembering import remembered
-from gateway.events.screening import Properties, envelope_problem
+from gateway.events.screening import Properties, envelope_problem, is_origin
 from gateway.events.shapes import Shapes
 from gateway.events.site_steps import site_steps
 from gateway.events.uids import Uids
@@ -45,9 +44,6 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 _SCOPES = 1_024
-# As browsers write one (RFC 6454, section 6.1): no path behind it, and nobody's name before it.
-_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._:\[\]-]{1,255}\Z")
-_NO_VISITOR = Head(method="POST", path="")
 _ACCEPTED = Rejection(Reason.OK)
 _UNAVAILABLE = Rejection(Reason.UNAVAILABLE, "", "the event could not be kept; send it again")
 
@@ -244,8 +240,7 @@ class Pipeline:
         """Tell whether a page of this origin may read the property's answers, and give the headers that say so."""
         owner = self._properties.find(portal_id, prop_id)
         # What a page of an unknown property asks for holds nothing that others may not read, and its author should see why.
-        is_one = origin == "null" or _ORIGIN.match(origin) is not None
-        allowed = is_one and (owner is None or owner.allows_origin(origin))
+        allowed = is_origin(origin) and (owner is None or owner.allows_origin(origin))
         return allowed, replies.cross_origin(origin, allowed=allowed)
 
     def _scope(self, envelope: wire.Envelope) -> Scope:

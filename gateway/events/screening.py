@@ -30,6 +30,15 @@ _MOST_CARRIED = 8_192
 _TREACHEROUS = re.compile(r"[\x00-\x20\x7f\\]")
 
 
+# As browsers write one (RFC 6454, section 6.1): no path behind it, and nobody's name before it.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[A-Za-z0-9._:\[\]-]{1,255}\Z")
+
+
+def is_origin(text: str) -> bool:
+    """Tell whether an `Origin` is one, and so may be said back; `null` is what a page without one sends."""
+    return text == "null" or _ORIGIN.match(text) is not None
+
+
 class Property(msgspec.Struct, frozen=True):
     """A site or app that may send events, ready for use.
 
