@@ -69,6 +69,10 @@ format: $(READY) ## Put the code into its form
 bench: $(READY) ## Measure: events per CPU second beside nginx in the same run (needs nginx and wrk)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
+.PHONY: bench-steps
+bench-steps: $(READY) ## Measure what each part of an event's way costs (consent, masking, bots, duplicates, …), beside the bound of all
+	@$(BIN)/python -m benchmarks.parts $(BENCH)
+
 .PHONY: bench-ledger
 bench-ledger: $(READY) ## Measure the ledger with ten million bindings (makes and keeps a file of 2 GB)
 	@$(BIN)/python -m benchmarks.ledger $(BENCH)

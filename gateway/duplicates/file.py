@@ -57,7 +57,7 @@ def open_table(
             if wrong is not None:
                 _make(folder / NAME, size, boot)
             with (folder / NAME).open("r+b") as file:
-                memory = mmap.mmap(file.fileno(), size)
+                memory = mmap.mmap(file.fileno(), size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
     except OSError as error:
         lost = f"{folder}: {error.strerror or error}"
         return Opened(Table(mmap.mmap(-1, size), _fresh_seed(), on_forgotten), lost, is_kept=False)
