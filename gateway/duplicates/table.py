@@ -23,6 +23,7 @@ _TAG = 0xFFFFFF
 _CHECK = 0xFFFF
 # Clocks are set back now and then; what was written before that is not old, but from a future that is this near.
 _SET_BACK = 1 << 20
+_NEW = Look.NEW
 _EMPTY = bytes(WORD_BYTES)
 _LAST = BUCKET_BYTES - WORD_BYTES
 
@@ -38,6 +39,7 @@ class Table:
     def __init__(self, memory: mmap.mmap, seed: int, on_forgotten: Callable[[int], None]) -> None:
         self.seed = seed
         self._memory = memory
+        self._find = memory.find
         self._buckets = (len(memory) - HEADER_BYTES) // BUCKET_BYTES
         self._on_forgotten = on_forgotten
 
@@ -53,16 +55,16 @@ class Table:
     def look(self, key: int, check: int, now_s: int, window_s: int) -> Look:
         """Tell what came under this key within the last `window_s` seconds."""
         at = HEADER_BYTES + ((key >> 32) * self._buckets >> 32) * BUCKET_BYTES
-        bucket = self._memory[at : at + BUCKET_BYTES]
         tag = (key & _TAG or 1).to_bytes(3, "big")
-        if tag not in bucket:
-            return Look.NEW
+        if self._find(tag, at, at + BUCKET_BYTES) < 0:
+            return _NEW
+        bucket = self._memory[at : at + BUCKET_BYTES]
         place = _place(bucket, tag)
         if place < 0:
-            return Look.NEW
+            return _NEW
         word = int.from_bytes(bucket[place : place + WORD_BYTES], "big")
         if _age(word, now_s) >= window_s:
-            return Look.NEW
+            return _NEW
         return Look.SAME if word & _CHECK == (check & _CHECK or 1) else Look.OTHER
 
     def remember(self, key: int, check: int, now_s: int, window_s: int) -> None:
@@ -71,7 +73,7 @@ class Table:
         bucket = self._memory[at : at + BUCKET_BYTES]
         number = key & _TAG or 1
         tag, own = number.to_bytes(3, "big"), check & _CHECK or 1
-        place = _place(bucket, tag) if tag in bucket else -1
+        place = _place(bucket, tag) if bucket.find(tag) >= 0 else -1
         if place >= 0:
             word = int.from_bytes(bucket[place : place + WORD_BYTES], "big")
             if _age(word, now_s) < window_s:

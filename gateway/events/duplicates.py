@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 BY_ID = "request_id"
 BY_CONTENT = "content"
+_NEW = Look.NEW
 _64_BITS = (1 << 64) - 1
 WORDS = {
     BY_ID: Rejection(
@@ -120,9 +121,11 @@ class Duplicates:
             look = self._seen.look(key, content, sending.stamp.now_ms // 1000, window)
         else:
             look = Look.SAME if first.check == content else Look.OTHER
+        if look is _NEW:
+            return mark
         if look is Look.SAME:
             mark.is_repeat, mark.first = True, first
-        elif look is Look.OTHER:
+        else:
             mark.is_shared = True
         return mark
 
