@@ -124,7 +124,8 @@ class Duplicates:
         if look is _NEW:
             return mark
         if look is Look.SAME:
-            mark.is_repeat, mark.first = True, first
+            # What repeats a repeat waits for the same first attempt: a repeat itself is never settled.
+            mark.is_repeat, mark.first = True, first.first if first is not None and first.is_repeat else first
         else:
             mark.is_shared = True
         return mark

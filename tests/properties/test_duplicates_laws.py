@@ -55,3 +55,26 @@ async def test_each_event_is_kept_once_unless_its_id_is_shared(sent):
             assert "ok" == orjson.loads(reply.body)["reason"]
             before.add((visitor, content))
     bench.close()
+
+
+batches = st.lists(
+    st.lists(st.tuples(st.sampled_from("abcd"), st.integers(0, 1)), min_size=1, max_size=6),
+    min_size=1,
+    max_size=6,
+)
+
+
+@settings(deadline=None, max_examples=15)
+@given(batches)
+async def test_of_an_array_nothing_is_lost(sent):
+    """Every event that differs from all others, by id or content, is in the spool at least once, in whatever arrays it came."""
+    bench = make_bench()
+    for batch in sent:
+        body = [event(uid="1000000000", n=content, request_id=f"id-{name}") for name, content in batch]
+        assert 200 == (await bench.ingest.take(post(body))).status
+    kept = {
+        (each.query.split("request_id=id-")[1][0], orjson.loads(each.body)["n"])
+        for each in await bench.spooled()
+    }
+    assert {each for batch in sent for each in batch} == kept
+    bench.close()

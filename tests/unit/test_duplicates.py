@@ -183,6 +183,23 @@ async def test_two_of_one_array_with_one_id_are_one_when_they_are_the_same():
     assert ["ok", "ok"] == [each["reason"] for each in orjson.loads(reply.body)["results"]]
 
 
+async def test_an_array_with_one_event_twice_is_answered_when_it_comes_again():
+    """All of it came before; nothing in it waits for another repeat."""
+    bench = make_bench()
+    twin = event(uid=UID, request_id="b-1")
+    await taken(bench, post([twin, twin]))
+    reply = await asyncio.wait_for(bench.ingest.take(post([twin, twin, twin])), 5)
+    assert ["duplicate"] * 3 == [each["reason"] for each in orjson.loads(reply.body)["results"]]
+    bench.spool.is_held = True
+    first = await started(bench, post([event(uid=UID, n=2, request_id="b-2")]))
+    second = await started(bench, post([event(uid=UID, n=2, request_id="b-2")] * 2))
+    assert not second.done()
+    bench.spool.futures[0].set_result(None)
+    results = orjson.loads((await asyncio.wait_for(second, 5)).body)["results"]
+    assert ["duplicate"] * 2 == [each["reason"] for each in results]
+    await first
+
+
 @pytest.mark.parametrize("name", ["spool", "quarantine"])
 async def test_an_event_that_could_not_be_kept_may_come_again(name):
     """After a 503 the next attempt is the first."""
