@@ -217,16 +217,18 @@ class Admission:
         """Let in the event of a visitor who has not agreed: from here on it has nothing of hers, and nothing knows it again."""
         stamp, visitor, envelope = arrival.stamp, arrival.visitor, arrival.scope.envelope
         event_id, fields, hooked = stamp.event_id(index), read.fields, None
-        self._consents.anonymiser.clean(fields, consent, visitor.uid, visitor.plain_uid, visitor.twin.uid)
+        clean = self._consents.anonymiser.clean
+        ids = clean(fields, consent, (visitor.uid, visitor.plain_uid, visitor.twin.uid))
         if self._hook is not None:
             hooked = self._hook(
                 envelope.portal_id, envelope.prop_id, fields, stamp.now_ms, is_server=envelope.is_s2s
             )
             fields = fields if hooked.fields is None else hooked.fields
-            self._consents.anonymiser.clean(fields, consent)
+            ids = clean(fields, consent, ids)
         identified = self._identities.identify(fields, may_hold_fields=True)
         self._masking.mask(fields)
         pending = Pending(event_id, event_id, "", fields, identified, is_own=False, sent_ms=read.sent_ms)
+        pending.left_out = ids
         if hooked is not None:
             pending.tallies += [("plugin", each) for each in hooked.results]
         if self._plan is not None:

@@ -1,27 +1,28 @@
 """Making nobody's event of one whose visitor has not agreed: what is left says what happened, on which page, from which campaign and kind of device.
 
 What always holds after `clean`: nothing under a name that an id, a person, an address, a place more precise than a country, a click id or a device's id stands
-under, at any depth, in any letter-case, also as a parameter of a URL or in JSON within a text; no text or number that equals an id that the event or the
-request's cookies had, nor any text with it in it; no text that is a raw e-mail address or phone number. UTM parameters stay: they name a campaign, not a person.
+under, at any depth, in any letter-case, also as a parameter of a URL or in JSON within a text; no text, number or name that equals an id that the event or the
+request's cookies had, nor any with it in it; no text that is a raw e-mail address or phone number. UTM parameters stay: they name a campaign, not a person. Category
+and action are there as before. What a client can make it cost is bounded: what would take longer to look through is taken out unseen.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote, unquote, unquote_plus
+from urllib.parse import quote
 
 import orjson
 
 from gateway.events.campaign import CLICK_IDS
-from gateway.events.forms import parts_of
+from gateway.events.forms import decoded, parts_of
+from gateway.events.hashing import is_hash
 from gateway.events.places import ID_NAMES
 from gateway.events.ppid import ppid
 from gateway.events.stripping import IDENTITY_NAMES, PEOPLE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
+    from collections.abc import Callable, Iterable
 
     from gateway.events.consent import Consent
     from gateway.events.model import JsonObject
@@ -79,34 +80,59 @@ _WHERE = frozenset({"geo", "geoip", "geolocation", "location", "position"})
 _COARSE = ("country", "continent", "timezone", "time_zone")
 _DEVICES = frozenset({"device", "browser", "client", "session", "app_instance"})
 _SHORTEST_ID = 6
+_LONGEST_ID = 512
+_LONGEST_ADDRESS = 512
+# Names of what may be an address's hash: the same person's in every shop.
+_HASHED = re.compile("mail|phone|msisdn")
+_UNNAMED = "[masked]"
+# What an event may cost: characters times ids that are looked for in them, and what a look at one more text costs beside.
+_MOST_WORK = 10_000_000
+_EACH_TEXT = 500
 _LONGEST_CONSENT = 35
 _DEEPEST_URL = 3
 _GONE = object()
+_NEEDED = ("ec", "ea")
 _PARAMETER = re.compile(r"(?P<lead>^|[?&;#])(?P<name>[^=&?#;\s]{1,128})=(?P<value>[^&#;\s\"']*)")
-_LEFT_OVER = re.compile(r"(?<=[?&;#])[&;]+|[?&;]+(?=#|$)|#$")
+_LEFT_OVER = re.compile(r"(?<=[?&;#])[&;]++|(?<![?&;])[?&;]++(?=#|$)|#$")
 _USER = re.compile(r"(?<=://)[^/?#\s@]*@")
 
 
 class Anonymiser:
-    """Takes out of events who they are of. `is_identity` knows names of fields, `is_raw` raw addresses."""
+    """Takes out of events who they are of. `is_identity` knows names of fields, `is_raw` raw addresses; `click_ids` are the settings' own."""
 
-    def __init__(self, is_identity: Callable[[str], bool], is_raw: Callable[[str], bool]) -> None:
+    def __init__(
+        self,
+        is_identity: Callable[[str], bool],
+        is_raw: Callable[[str], bool],
+        click_ids: Iterable[str] = (),
+    ) -> None:
         self._is_identity = is_identity
         self._is_raw = is_raw
+        self._click_ids = frozenset(name.lower() for name in click_ids)
 
-    def clean(self, fields: JsonObject, consent: Consent, *ids: str) -> None:
-        """Take everything out, in place; the objects in it are made anew. `ids` are those that the request's cookies name."""
+    def clean(self, fields: JsonObject, consent: Consent, ids: Iterable[str] = ()) -> frozenset[str]:
+        """Take everything out, in place; the objects in it are made anew.
+
+        `ids` are those that are known besides, such as the cookies'. Gives all that are known now, for what is added to the event later on.
+        """
         known = {*ids, *_ids_in(fields)}
         known |= {ppid(each) for each in known}
-        work = _Cleaning(
-            self._is_identity,
-            self._is_raw,
-            consent.drops,
-            frozenset(each for each in known if len(each) >= _SHORTEST_ID),
-        )
-        kept = work.of_object(fields, "")
+        found = frozenset(each for each in known if _SHORTEST_ID <= len(each) <= _LONGEST_ID)
+        work = _Cleaning(self._goes, self._is_raw, consent.drops, found)
+        needed = {name: fields[name] for name in _NEEDED if name in fields}
+        kept = {name: str(work.of_text(text, 0) or _UNNAMED) for name, text in needed.items()}
+        kept |= work.of_object({name: each for name, each in fields.items() if name not in needed}, "")
         fields.clear()
         fields.update(kept)
+        return found
+
+    def _goes(self, lowered: str) -> bool:
+        return (
+            lowered in _GOES
+            or lowered in self._click_ids
+            or self._is_identity(lowered)
+            or lowered.startswith(_BEGINNINGS)
+        )
 
 
 def _ids_in(fields: JsonObject) -> set[str]:
@@ -126,81 +152,120 @@ def _ids_in(fields: JsonObject) -> set[str]:
 
 
 class _Cleaning:
+    """One event's; `left` is how much work may still be done for it."""
+
     def __init__(
         self,
-        is_identity: Callable[[str], bool],
+        goes: Callable[[str], bool],
         is_raw: Callable[[str], bool],
         drops: frozenset[str],
-        ids: Collection[str],
+        ids: frozenset[str],
     ) -> None:
-        self._is_identity = is_identity
+        self._goes = goes
         self._is_raw = is_raw
         self._drops = drops
         self._ids = ids
-        parts = "|".join(re.escape(each) for each in sorted(ids, key=len, reverse=True))
-        self._within = re.compile(rf"(?<![A-Za-z0-9])(?:{parts})(?![A-Za-z0-9])") if parts else None
+        # The longest first: another may be a part of it.
+        self._by_length = sorted(ids, key=len, reverse=True)
+        self._left = _MOST_WORK
 
     def of_object(self, value: JsonObject, within: str) -> JsonObject:
         found: JsonObject = {}
         for name, each in value.items():
             lowered = name.strip().lower()
-            if self.goes(lowered) or (lowered == "id" and within in _DEVICES) or self._is_raw(name):
+            if self.goes(lowered) or (lowered == "id" and within in _DEVICES) or self._tells(name):
                 continue
             if within in _WHERE and not lowered.startswith(_COARSE):
                 continue
-            if lowered == "consent" and isinstance(each, str) and len(each) > _LONGEST_CONSENT:
-                continue
+            if isinstance(each, str):
+                if lowered == "consent" and len(each) > _LONGEST_CONSENT:
+                    continue
+                if is_hash(each.strip()) and _HASHED.search(lowered):
+                    continue
             kept = self.of_value(each, lowered)
             if kept is not _GONE:
                 found[name] = kept
         return found
 
-    def of_value(self, value: Any, within: str) -> Any:
+    def of_value(self, value: Any, within: str, depth: int = 0) -> Any:
         if isinstance(value, dict):
             return (
                 _GONE if str(value.get("type")).strip().lower() in PEOPLE else self.of_object(value, within)
             )
         if isinstance(value, list):
-            return [each for each in (self.of_value(each, within) for each in value) if each is not _GONE]
+            return [
+                each for each in (self.of_value(each, within, depth) for each in value) if each is not _GONE
+            ]
         if isinstance(value, str):
-            return self.of_text(value, 0)
+            text = self.of_text(value, depth)
+            return _GONE if text is None else text
         if isinstance(value, int) and not isinstance(value, bool):
             return _GONE if str(value) in self._ids else value
         return value
 
-    def of_text(self, text: str, depth: int) -> Any:
+    def of_text(self, text: str, depth: int) -> str | None:
+        """Give what is left of a text; `None` for nothing."""
+        self._left -= (len(text) + _EACH_TEXT) * (len(self._ids) + 1)
+        if self._left < 0:
+            return None
         stripped = text.strip()
         is_url = "://" in text
-        if stripped in self._ids or (not is_url and self._is_raw(stripped)):
-            return _GONE
+        if stripped in self._ids or (not is_url and self._is_address(stripped)):
+            return None
         if stripped[:1] in {"{", "["} and depth < _DEEPEST_URL:
-            with contextlib.suppress(orjson.JSONDecodeError):
-                return orjson.dumps(self.of_value(orjson.loads(stripped), "")).decode()
+            try:
+                inner = orjson.loads(stripped)
+            except orjson.JSONDecodeError:
+                inner = None
+            if inner is not None:
+                return self._of_json(inner, depth)
         if is_url:
             text = _USER.sub("", text)
         if "=" in text:
             text = _LEFT_OVER.sub("", _PARAMETER.sub(lambda found: self._parameter(found, depth), text))
-        if self._within is not None:
-            text = self._within.sub("", text)
-        return text
+        return self._without_ids(text)
 
     def goes(self, lowered: str) -> bool:
         """Tell whether nothing may stand under a name."""
+        plain = lowered.replace("-", "_")
         return (
-            lowered in _GOES
-            or lowered in self._drops
-            or self._is_identity(lowered)
-            or lowered.startswith(_BEGINNINGS)
+            lowered in self._drops
+            or self._goes(lowered)
+            or (plain != lowered and (plain in self._drops or self._goes(plain)))
         )
 
+    def _of_json(self, inner: Any, depth: int) -> str | None:
+        try:
+            kept = self.of_value(inner, "", depth + 1)
+            return None if kept is _GONE else orjson.dumps(kept).decode()
+        except (orjson.JSONEncodeError, RecursionError):
+            # Deeper than anybody nests it.
+            return None
+
+    def _is_address(self, text: str) -> bool:
+        return self._is_raw(text) if len(text) <= _LONGEST_ADDRESS else "@" in text
+
+    def _tells(self, name: str) -> bool:
+        """Tell whether a name is, or holds, what is to be taken out."""
+        self._left -= (len(name) + _EACH_TEXT) * (len(self._ids) + 1)
+        return self._left < 0 or self._is_address(name) or self._without_ids(name) is not name
+
+    def _without_ids(self, text: str) -> str:
+        for each in self._by_length:
+            if each in text:
+                text = re.sub(rf"(?<![A-Za-z0-9]){re.escape(each)}(?![A-Za-z0-9])", "", text)
+        return text
+
     def _parameter(self, found: re.Match[str], depth: int) -> str:
-        name, value = unquote(found["name"]).strip().lower(), found["value"]
+        if self._left < 0:
+            return found["lead"]
+        name, value = decoded(found["name"]).strip().lower(), found["value"]
         if any(self.goes(part) for part in parts_of(name) or (name,)):
             return found["lead"]
-        plain = unquote_plus(value)
-        kept = self.of_text(plain, depth + 1) if depth < _DEEPEST_URL else _GONE
-        if kept is _GONE:
+        plain = decoded(value)
+        kept = self.of_text(plain, depth + 1) if depth < _DEEPEST_URL else None
+        if kept is None:
             return found["lead"]
         # As it was written, where nothing had to be taken out of it.
-        written = value if kept == plain else quote(str(kept), safe="")
+        written = value if kept == plain else quote(kept, safe="")
         return f"{found['lead']}{found['name']}={written}"

@@ -229,7 +229,7 @@ class Consents:
     """The policies of all properties; nothing is heard of those whose mode is `off`."""
 
     def __init__(self, settings: Settings, identities: Identities) -> None:
-        self.anonymiser = Anonymiser(identities.is_identity, identities.is_raw)
+        self.anonymiser = Anonymiser(identities.is_identity, identities.is_raw, settings.campaign.click_ids)
         self._by_ids = {
             (each.portal_id, each.prop_id): ConsentPolicy(section)
             for each in settings.properties

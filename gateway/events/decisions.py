@@ -63,7 +63,7 @@ class Pending(msgspec.Struct):
     `session` is the session that the gateway put it into, empty where the client tells its own or there is none; `sent_ms` is when the client says that it
     sent it, in Unix milliseconds, 0 where it does not.
     `is_own`: the event itself says whose it is, by a UID, or by the customer that a link or a server names; else the UID is the visitor's or fresh.
-    `consent` is what its visitor has said about being measured, and what follows from it.
+    `consent` is what its visitor has said about being measured, and what follows from it; `left_out` are the ids that an anonymised event had.
     """
 
     event_id: str
@@ -82,9 +82,9 @@ class Pending(msgspec.Struct):
     remarks: dict[str, Any] = msgspec.field(default_factory=dict)
     tallies: list[tuple[str, str]] = msgspec.field(default_factory=list)
     mark: Mark | None = None
-
     session: str = ""
     sent_ms: int = 0
+    left_out: frozenset[str] = frozenset()
 
     def move(self, uid: str, cause: str) -> None:
         """Go on under another UID."""

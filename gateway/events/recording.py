@@ -72,7 +72,7 @@ class Recorder:
         if consent.source:
             if consent.is_anonymised:
                 # Again: what was added from the request is the visitor's too.
-                self._anonymiser.clean(fields, consent)
+                self._anonymiser.clean(fields, consent, pending.left_out)
                 fields["extra"]["event_id"] = pending.event_id
             note(fields["context"], consent)
         return Record(
