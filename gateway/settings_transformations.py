@@ -32,6 +32,8 @@ NAMES_SOMEBODY = frozenset(
 """Names under which somebody's id stands: they may be moved, each to its own event, and never be made alike."""
 
 _KEPT = frozenset({"ec", "ea"})
+_TEXTS = frozenset({"ec", "ea", "en", "et", "cid", "sid"})
+_NOT_LISTS = frozenset({*_TEXTS, "extra", "context"})
 _CONTAINERS = frozenset({"items", "dims", "extra", "context"})
 
 
@@ -42,6 +44,15 @@ def _path(value: str) -> str:
         raise ValueError(msg)
     if steps[0] in NEVER:
         msg = f"leave {steps[0]} alone: whose an event is, and which, is not for a rule to change"
+        raise ValueError(msg)
+    if len(steps) > 1 and steps[0] in _TEXTS:
+        msg = f"{steps[0]} is a text: nothing stands below it"
+        raise ValueError(msg)
+    if len(steps) > 1 and steps[0] == "items":
+        msg = f"write items[].{value.partition('.')[2]}: items are a list"
+        raise ValueError(msg)
+    if steps[0].endswith("[]") and steps[0] not in {"items[]", "dims[]"} and steps[0][:-2] in _NOT_LISTS:
+        msg = f"{steps[0][:-2]} is no list: leave out []"
         raise ValueError(msg)
     if value in {"extra.reset_uid", "extra.generate_uid"}:
         msg = f"leave {value} alone: it says which UID comes after which"

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from xxhash import xxh3_64_intdigest as fingerprint
 
 from gateway.events.crawlers import Crawler, Crawlers
 from gateway.events.outcome import Reason, Rejection
@@ -87,18 +88,27 @@ class Bots:
         named = head.named
         if named and "HeadlessChrome" in named.get(_HINTS, ""):
             return _HEADLESS
-        if self._trapped and now_ms < self._trapped.get(self._client_of(client_ip), 0):
+        if self._trapped and now_ms < self._trapped.get(self._program(head, client_ip), 0):
             return _TRAPPED
         return None
 
-    def trap(self, client_ip: str, now_ms: int) -> None:
-        """Remember an address that asked for what no person asks for; not one behind which many may be, such as a proxy's."""
-        client = self._client_of(client_ip)
-        if client and self._trap_ms:
-            self._trapped[client] = now_ms + self._trap_ms
-            self._trapped.move_to_end(client)
+    def trap(self, head: Head, client_ip: str, now_ms: int) -> None:
+        """Remember a program, at an address, that asked for what no person asks for.
+
+        Not one at an address behind which many may be, such as a proxy's, nor a person's browser that another page has made ask.
+        """
+        program = self._program(head, client_ip)
+        if program and self._trap_ms and not _is_made_to(head):
+            self._trapped[program] = now_ms + self._trap_ms
+            self._trapped.move_to_end(program)
             if len(self._trapped) > _MOST_TRAPPED:
                 self._trapped.popitem(last=False)
+
+    def _program(self, head: Head, client_ip: str) -> str:
+        """Give what a program is known by; empty where its address may be everybody's. Thousands of people share a mobile carrier's."""
+        client = self._client_of(client_ip)
+        agent = head.user_agent[:_MAX_AGENT].encode("utf-8", "replace")
+        return f"{client} {fingerprint(agent):x}" if client else ""
 
     def _of_agent(self, user_agent: str) -> Bot | None:
         assert self._crawlers is not None
@@ -112,6 +122,19 @@ class Bots:
             return bot
         crawler = Crawler(bot.name, bot.kind) if is_true else Crawler(f"fake {bot.name}", "impostor")
         return _bot(crawler, "user_agent" if is_true else "reverse_dns", verified=is_true)
+
+
+def _is_made_to(head: Head) -> bool:
+    """Tell whether a browser may ask without its person's doing: for an image or a frame of any page, by a link of another site's, or in advance."""
+    if head.named and not head.named.keys().isdisjoint(_PURPOSES):
+        return True
+    if not head.fetch_site:
+        return False
+    return (
+        head.fetch_site == "cross-site"
+        or head.fetch_mode != "navigate"
+        or head.fetch_dest not in {"", "document"}
+    )
 
 
 def add(context: JsonObject, occasion: Occasion) -> None:

@@ -32,7 +32,7 @@ _MOST_ELEMENTS = 1_000
 _LONGEST_MATCHED = 8_192
 _MISSING: Any = object()
 _KINDS: dict[str, type] = {
-    "ec": str, "ea": str, "en": str, "et": str, "cid": str, "dims": dict, "extra": dict, "context": dict, "items": list,
+    "ec": str, "ea": str, "en": str, "et": str, "cid": str, "sid": str, "dims": dict, "extra": dict, "context": dict, "items": list,
 }  # fmt: skip
 _NEEDED = frozenset({"ec", "ea"})
 

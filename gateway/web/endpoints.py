@@ -117,7 +117,7 @@ class Icon:
 
 
 class Honeypot:
-    """Answers what no person asks for with nothing, and has the address remembered."""
+    """Answers what no person asks for with nothing, and has who asks remembered."""
 
     methods: tuple[str, ...] = ("GET", "HEAD")
     max_body_bytes = 0
@@ -127,7 +127,7 @@ class Honeypot:
         self._ingest = ingest
 
     def answer(self, request: Request, answer: Callable[[Reply], None]) -> None:
-        """Remember the address."""
+        """Remember who asks."""
         self._ingest.trap(request)
         answer(self._NOTHING)
 

@@ -141,9 +141,9 @@ class Ingest:
         task.add_done_callback(self._tasks.discard)
 
     def trap(self, request: Request) -> None:
-        """Remember the address of a request that no person makes."""
+        """Remember who makes a request that no person makes."""
         address = self._pipeline.client_address(request.head.peer, request.head.forwarded_for)
-        self._pipeline.bots.trap(address, self._stamp().now_ms)
+        self._pipeline.bots.trap(request.head, address, self._stamp().now_ms)
 
     def _prepared(self, request: Request, stamp: Stamp) -> Prepared | Rejection:
         """Read a request, unless its address sends too much; only where a server may have sent it, it is read all the same to see."""

@@ -12,7 +12,7 @@ from crawleruseragents import CRAWLER_USER_AGENTS_DATA as LISTED
 from gateway.events import crawlers
 from gateway.events.crawlers import Crawler, Crawlers
 from gateway.events.device import Devices
-from gateway.events.model import UNBOUND
+from gateway.events.model import UNBOUND, Head
 from gateway.events.outcome import Outcome, Reason
 from gateway.events.pipeline import Pipeline
 from gateway.events.world import World
@@ -225,15 +225,16 @@ def test_a_page_that_nobody_has_asked_for_yet_is_marked(pipelines, headers, purp
 
 
 def test_who_asked_for_the_honeypot_is_a_bot_for_so_many_hours():
-    """Only its address is remembered, whatever name it uses."""
+    """It is known by its address and its name: others behind the same address are people."""
     pipeline = Pipeline(world_of("drop", honeypot_path="/members", honeypot_hours=1))
 
-    def reason(address, minutes):
+    def reason(address, minutes, agent=CHROME):
         stamp = type(STAMP)(STAMP.now_ms + minutes * 60_000, STAMP.entropy)
-        return decided(pipeline, post(event(), user_agent=CHROME, peer=address), stamp).verdicts[0].reason
+        return decided(pipeline, post(event(), user_agent=agent, peer=address), stamp).verdicts[0].reason
 
     assert Reason.OK is reason("203.0.113.9", 0)
-    pipeline.bots.trap("203.0.113.9", STAMP.now_ms)
+    pipeline.bots.trap(Head("GET", "/members", user_agent=CHROME), "203.0.113.9", STAMP.now_ms)
+    assert Reason.OK is reason("203.0.113.9", 1, IPHONE)
     found = [
         reason("203.0.113.9", 1),
         reason("203.0.113.9", 59),
@@ -247,9 +248,32 @@ def test_an_address_behind_which_many_may_be_is_not_remembered():
     """A proxy that is not named as one would make bots of all visitors."""
     pipeline = Pipeline(world_of("drop", honeypot_path="/members"))
     for address in ("10.0.0.1", "127.0.0.1", ""):
-        pipeline.bots.trap(address, STAMP.now_ms)
+        pipeline.bots.trap(Head("GET", "/members", user_agent=CHROME), address, STAMP.now_ms)
         found = decided(pipeline, post(event(), user_agent=CHROME, peer=address or "10.0.0.1"))
         assert Reason.OK is found.verdicts[0].reason
+
+
+@pytest.mark.parametrize(
+    ("head", "expected"),
+    [
+        ({}, Reason.BOT),
+        ({"fetch_site": "same-site", "fetch_mode": "navigate", "fetch_dest": "document"}, Reason.BOT),
+        ({"fetch_site": "none", "fetch_mode": "navigate", "fetch_dest": "document"}, Reason.BOT),
+        ({"fetch_site": "same-site", "fetch_mode": "no-cors", "fetch_dest": "image"}, Reason.OK),
+        ({"fetch_site": "same-origin", "fetch_mode": "navigate", "fetch_dest": "iframe"}, Reason.OK),
+        ({"fetch_site": "cross-site", "fetch_mode": "navigate", "fetch_dest": "document"}, Reason.OK),
+        (
+            {"fetch_site": "same-site", "fetch_mode": "navigate", "named": {"sec-purpose": "prefetch"}},
+            Reason.OK,
+        ),
+    ],
+)
+def test_no_page_can_have_its_readers_taken_for_bots(head, expected):
+    """An image of the honeypot's address on any page would."""
+    pipeline = Pipeline(world_of("drop", honeypot_path="/members"))
+    pipeline.bots.trap(Head("GET", "/members", user_agent=CHROME, **head), "203.0.113.9", STAMP.now_ms)
+    found = decided(pipeline, post(event(), user_agent=CHROME, peer="203.0.113.9"))
+    assert expected is found.verdicts[0].reason
 
 
 @pytest.mark.parametrize(

@@ -203,3 +203,27 @@ def test_whatever_the_steps_an_event_stays_one_and_its_uid_stays(steps, more):
     assert None is field_problem(fields)
     assert "1234567890123" == fields["uid"]
     orjson.dumps(fields)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"set": "items.color", "value": 1},
+        {"rename": "extra.a", "to": "items.color"},
+        {"set": "cid.x", "value": "1"},
+        {"set": "sid.x", "value": "1"},
+        {"rename": "extra.a", "to": "en.x"},
+        {"set": "extra[].x", "value": 1},
+    ],
+)
+def test_nothing_is_written_below_what_is_a_text_or_a_list(step):
+    """With `items.color` each event without items got an object for its list, could not be kept, and came again for ever."""
+    with pytest.raises(ValidationError):
+        Transformation.model_validate({"steps": [step]})
+
+
+def test_a_session_is_a_text():
+    """What is moved there becomes one, or stays where it is."""
+    step = {"rename": "extra.session", "to": "sid"}
+    assert "5" == changed(event(extra={"session": 5}), step)[0]["sid"]
+    assert "sid" not in changed(event(extra={"session": {"a": 1}}), step)[0]
