@@ -71,7 +71,7 @@ PARTS: tuple[tuple[str, float, tuple[str, ...]], ...] = (
         4.0,
         (
             "gateway.events.masking:Masking.request",
-            "pipeline:_masking.may_hold",
+            "pipeline:_first_look",
             "gateway.events.masking:Masking.mask",
         ),
     ),

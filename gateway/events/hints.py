@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import re2  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 # Marks between digits, as they are, percent-encoded, and those beyond ASCII.
 _GAP = r"(?:[ ().,/_+-]|\\[tnr]|%(?:25)*(?:20|09|2[89bBdDeEfF]|[aA]0|[cC]2)|\xc2\xa0|\xe2\x80[\x80-\x95\xaf]|\xe2\x88\x92)"
@@ -43,6 +43,22 @@ _IDS = {
 }
 
 
+class Hints:
+    """Tells of a JSON text whether it can hold something, a microsecond for a kilobyte; `pattern` is what is looked for, over bytes, written as Latin-1."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        options = re2.Options()
+        options.encoding = re2.Options.Encoding.LATIN1
+        options.log_errors = False
+        options.max_mem = 64 << 20
+        self._search = re2.compile(pattern.encode("latin-1"), options).search
+
+    def __call__(self, text: bytes) -> bool:
+        """Tell it of one text."""
+        return self._search(text) is not None
+
+
 def hints(
     *,
     codes: Sequence[str],
@@ -51,8 +67,8 @@ def hints(
     patterns: Sequence[str],
     parameters: Sequence[str],
     has_addresses: bool,
-) -> Callable[[bytes], bool]:
-    """Give a function that tells of a JSON text whether it can hold something, a microsecond for a kilobyte.
+) -> Hints:
+    """Give what is looked for under these settings.
 
     `codes` are the country codes that count without a plus, `ids` names of national ids, `patterns` the settings' own, `parameters` names of parameters.
     """
@@ -73,13 +89,4 @@ def hints(
         spelled = "|".join(re.escape(name).replace("_", "[_-]") for name in parameters)
         kinds.append(rf"(?i:(?:[?&#;/]|%(?:25)*(?:3f|26|23|3b|2f))(?:{spelled})(?:=|%(?:25)*3d))")
     kinds += patterns
-    options = re2.Options()
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
-    options.max_mem = 64 << 20
-    search = re2.compile("|".join((*kinds, *numbers)).encode("latin-1"), options).search
-
-    def may_hold(text: bytes) -> bool:
-        return search(text) is not None
-
-    return may_hold
+    return Hints("|".join((*kinds, *numbers)))

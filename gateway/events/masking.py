@@ -23,7 +23,7 @@ from gateway.events.remembering import remembered
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from gateway.events.model import Head, JsonObject, Request
+    from gateway.events.model import JsonObject, Request
     from gateway.settings import Identity
     from gateway.settings_privacy import Privacy
 
@@ -74,27 +74,25 @@ class Masking:
         # What the names say that events are made of. Bounded; when it is full, it begins anew.
         self._names: dict[str, int] = {}
         self._header = remembered(_HEADS, self._finder.masked)
+        self._of_visitor = remembered(_HEADS, self._masked_visitor)
 
     def request(self, request: Request) -> Request:
         """Give a request whose head tells nothing raw of the visitor: page, program, languages and all that the settings ask for are masked."""
         head, masked = request.head, self._header
-        referer, agent, languages = (
-            masked(head.referer),
-            masked(head.user_agent),
-            masked(head.accept_language),
-        )
-        named = {name: masked(value) for name, value in head.named.items()} if head.named else head.named
-        if (
-            referer is head.referer
-            and agent is head.user_agent
-            and languages is head.accept_language
-            and named == head.named
-        ):
+        changed: dict[str, Any] = self._of_visitor(head.referer, head.user_agent, head.accept_language)
+        if head.named:
+            named = {name: masked(value) for name, value in head.named.items()}
+            if named != head.named:
+                changed = {**changed, "named": named}
+        if not changed:
             return request
-        clean: Head = msgspec.structs.replace(
-            head, referer=referer, user_agent=agent, accept_language=languages, named=named
-        )
-        return msgspec.structs.replace(request, head=clean)
+        return msgspec.structs.replace(request, head=msgspec.structs.replace(head, **changed))
+
+    def _masked_visitor(self, referer: str, agent: str, languages: str) -> dict[str, str]:
+        """Give those of three fields of the head in which something is masked, by name; nearly always none."""
+        masked = self._finder.masked
+        given = {"referer": referer, "user_agent": agent, "accept_language": languages}
+        return {name: found for name, text in given.items() if (found := masked(text)) != text}
 
     def holds(self, text: str) -> bool:
         """Tell whether a text that stands alone, such as a cookie's value, holds something to mask."""

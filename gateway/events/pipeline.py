@@ -22,6 +22,7 @@ from gateway.events.identity import Identities
 from gateway.events.keyring import Keyring
 from gateway.events.limiting import Limiter
 from gateway.events.masking import Masking
+from gateway.events.mentions import FirstLook
 from gateway.events.model import UNBOUND
 from gateway.events.outcome import FATES, Outcome, Reason, Rejection
 from gateway.events.ppid import PpidDesk
@@ -64,6 +65,7 @@ class Pipeline:
         )
         self._identities = Identities(settings.identity)
         self._masking = Masking(settings.privacy, settings.identity, self._identities.protect)
+        self._first_look = FirstLook(self._identities.mentions_fields, self._masking.may_hold)
         self._uids = Uids(self._identities)
         enricher = Enricher(world, settings.device.client_hints)
         self.wanted_headers += enricher.devices.wanted_headers
@@ -145,8 +147,7 @@ class Pipeline:
         if decoded.envelope is not scope.envelope:
             scope = self._scope(decoded.envelope)
         is_other = read is not body or bool(scope.envelope.fields)
-        may_hold = is_other or self._identities.mentions_fields(body)
-        may_mask = is_other or self._masking.may_hold(body)
+        may_hold, may_mask = (True, True) if is_other else self._first_look(body)
         return self._admission.admit(request, stamp, scope, decoded, may_hold=may_hold, may_mask=may_mask)
 
     def _of_form(self, request: Request, stamp: Stamp, form: bodies.Form) -> Prepared:
