@@ -47,6 +47,11 @@ class DailySalt:
         self._salt = bytearray()
         self._failed_ms: int | None = None
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether there is none because its file can't be read or made."""
+        return self._failed_ms is not None
+
     def current(self, now_ms: int) -> bytes | bytearray:
         """Give the salt of the day of `now_ms`; nothing where there is none. From memory, but for the first time of a day.
 

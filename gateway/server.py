@@ -29,6 +29,7 @@ from gateway.app import running_delivery, running_gateway
 from gateway.descriptors import raise_limit
 from gateway.stores import DataDirUnusable, make_data_dir
 from gateway.supervisor import DELIVERY, MULTIPROCESS, supervise
+from gateway.surroundings import look_ahead
 from gateway.telemetry.logging import open_log
 from gateway.telemetry.metrics import count_as
 
@@ -65,6 +66,8 @@ def serve(settings: Settings) -> None:
     """
     make_data_dir(settings.data_dir)
     raise_limit(settings)
+    if settings.server.workers > 1:
+        look_ahead(settings)
     with only_user(settings.data_dir), _named_addresses(settings):
         uvloop.run(_serve_here(settings) if settings.server.workers == 1 else _supervise(settings))
 

@@ -14,7 +14,8 @@ from gateway.duplicates.keeping import open_seen
 from gateway.events.world import NO_WORLD, World
 from gateway.geo.keeper import GeoKeeper
 from gateway.outflow import cancelled
-from gateway.plans.keeper import PlanKeeper
+from gateway.plans.keeper import PlanKeeper, compile_plans
+from gateway.plugins.contract import PluginsUnusable
 from gateway.plugins.finding import find_plugins
 from gateway.plugins.running import PluginRunner
 from gateway.time_zones import time_zones
@@ -43,10 +44,11 @@ async def open_world(
     """
     others: dict[str, Callable[[], str]] = {}
     locate = await _open_geo(settings, journal, metrics, stack, others)
-    salt = _open_salt(settings, journal, stack, is_first=is_first)
-    judge = _open_plan(settings, journal, stack)
-    hook = _open_plugins(settings, journal, stack)
-    seen = await open_seen(settings, journal, metrics, stack)
+    salt = _open_salt(settings, journal, stack, others, is_first=is_first)
+    judge = _open_plan(settings, journal, stack, others)
+    hook = _open_plugins(settings, journal, stack, others)
+    seen, lost = await open_seen(settings, journal, metrics, stack)
+    others["duplicates"] = lambda: lost
     return World(
         locate=locate,
         zone=time_zones(),
@@ -74,34 +76,69 @@ def _open_proof(
     return known.proof
 
 
-def _open_plugins(settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack) -> Hook | None:
-    """Give what calls the plugins that the settings name; `None` where they name none. Raises `PluginsUnusable`."""
+def look_ahead(settings: Settings) -> None:
+    """Look whether a gateway with several workers may start: its workers go on without what has become unusable since.
+
+    Raises `PlanUnusable` and `PluginsUnusable`.
+    """
+    compile_plans(settings)
+    find_plugins(settings.plugins.enabled)
+
+
+def _open_plugins(
+    settings: Settings,
+    journal: Journal,
+    stack: contextlib.AsyncExitStack,
+    others: dict[str, Callable[[], str]],
+) -> Hook | None:
+    """Give what calls the plugins that the settings name; `None` where they name none. Raises `PluginsUnusable`, but in one of several workers."""
     if not settings.plugins.enabled:
         return None
-    runner = PluginRunner(find_plugins(settings.plugins.enabled), settings, journal)
+    missing: list[str] = []
+    try:
+        plugins = find_plugins(settings.plugins.enabled)
+    except PluginsUnusable as error:
+        if settings.server.workers == 1:
+            raise
+        # It was there when the gateway started: a worker that is started again is worth more than what one of them adds.
+        plugins = []
+        missing.append(f"{error}; {error.hint}; until the next start events go on without any plugin")
+        journal.trouble("plugins_not_called", cause=str(error), hint=missing[0])
+    runner = PluginRunner(plugins, settings, journal)
     stack.callback(runner.close)
-    return runner.hook
+    others["plugins"] = lambda: missing[0] if missing else runner.trouble()
+    return runner.hook if plugins else None
 
 
-def _open_plan(settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack) -> Judge | None:
-    """Give what judges events by the tracking plan of now; `None` where there is none."""
-    plan = PlanKeeper(settings, journal)
+def _open_plan(
+    settings: Settings,
+    journal: Journal,
+    stack: contextlib.AsyncExitStack,
+    others: dict[str, Callable[[], str]],
+) -> Judge | None:
+    """Give what judges events by the tracking plan of now; `None` where there is none. Raises `PlanUnusable`, but in one of several workers."""
+    plan = PlanKeeper(settings, journal, goes_on=settings.server.workers > 1)
     if plan.is_of_files:
         stack.push_async_callback(cancelled, asyncio.create_task(plan.keep()))
+        others["plan"] = plan.trouble
     return plan.judge if plan.is_needed else None
 
 
 def _open_salt(
-    settings: Settings, journal: Journal, stack: contextlib.AsyncExitStack, *, is_first: bool
+    settings: Settings,
+    journal: Journal,
+    stack: contextlib.AsyncExitStack,
+    others: dict[str, Callable[[], str]],
+    *,
+    is_first: bool,
 ) -> Callable[[int], bytes | bytearray]:
     """Give the salt of the day, where addresses are hashed; where they are not (any more), a salt that is left is put away."""
+    hint = (
+        f"let the gateway write {settings.data_dir / FILE_NAME}; until then addresses are dropped, not hashed"
+    )
 
     def report(error: OSError) -> None:
-        journal.trouble(
-            "address_salt_unavailable",
-            cause=error.strerror or type(error).__name__,
-            hint=f"let the gateway write {settings.data_dir / FILE_NAME}; until then addresses are dropped, not hashed",
-        )
+        journal.trouble("address_salt_unavailable", cause=error.strerror or type(error).__name__, hint=hint)
 
     policies = {settings.network.client_address, *(each.client_address for each in settings.properties)}
     if "hash" not in policies:
@@ -113,6 +150,7 @@ def _open_salt(
         return lambda _: b""
     salt = DailySalt(settings.data_dir, lambda: time.time_ns() // 1_000_000, report)
     stack.callback(salt.forget)
+    others["addresses"] = lambda: f"there is no salt; {hint}" if salt.has_failed else ""
     stack.push_async_callback(cancelled, asyncio.create_task(salt.keep()))
     return salt.current
 

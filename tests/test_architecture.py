@@ -90,7 +90,7 @@ ROOMS = {
     "chores": {"spool", "telemetry"},
     "descriptors": set(),
     "supervisor": {"telemetry", "web"},
-    "server": {"app", "descriptors", "stores", "supervisor", "telemetry"},
+    "server": {"app", "descriptors", "stores", "supervisor", "surroundings", "telemetry"},
     "demo": {"app", "server", "stores", "sandbox", "telemetry"},
     "doctor": {"terminal"},
     "commands": {

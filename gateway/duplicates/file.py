@@ -9,6 +9,7 @@ The header, 4,096 bytes, little-endian: magic 8, version 2, reserved 6, length o
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import mmap
 import os
@@ -42,10 +43,16 @@ class Opened(NamedTuple):
 
 
 def open_table(
-    data_dir: Path, max_entries: int, on_forgotten: Callable[[int], None], *, one_boot: bool = False
+    data_dir: Path,
+    max_entries: int,
+    on_forgotten: Callable[[int], None],
+    *,
+    one_boot: bool = False,
+    spare_bytes: int = 0,
 ) -> Opened:
     """Open the table of a data folder, or make it; where it can't be had, one that is this process's alone.
 
+    A new one leaves `spare_bytes` on its disk: events that can't be kept are worse than events that come twice.
     `one_boot`: what was remembered before the machine was started is forgotten, since the events may be (`spool.durability = "os"`).
     """
     size, boot = table_bytes(max_entries), _boot_id() if one_boot else b""
@@ -55,7 +62,7 @@ def open_table(
         with _alone(folder / "lock"):
             wrong = _problem(folder / NAME, size, boot)
             if wrong is not None:
-                _make(folder / NAME, size, boot)
+                _make(folder / NAME, size, boot, spare_bytes)
             with (folder / NAME).open("r+b") as file:
                 memory = mmap.mmap(file.fileno(), size, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
     except OSError as error:
@@ -105,12 +112,15 @@ def _problem(path: Path, size: int, boot: bytes) -> str | None:
     return None
 
 
-def _make(path: Path, size: int, boot: bytes) -> None:
+def _make(path: Path, size: int, boot: bytes, spare_bytes: int) -> None:
     """Put an empty table there, with all of its pages on the disk: later there may be no room for them."""
     new = path.with_suffix(".new")
     header = _HEADER.pack(_MAGIC, VERSION, size, _fresh_seed(), boot)
     with contextlib.suppress(FileNotFoundError):
         new.unlink()
+    disk = os.statvfs(path.parent)
+    if disk.f_bavail * disk.f_frsize < size + spare_bytes:
+        raise OSError(errno.ENOSPC, f"its disk has no room for {size} bytes, and for {spare_bytes} of events")
     try:
         with open(new, "xb", opener=_private) as file:
             file.write((header + _CRC.pack(zlib.crc32(header))).ljust(HEADER_BYTES, b"\0"))

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from gateway.telemetry.journal import Journal
     from gateway.telemetry.metrics import Metrics
 
+# What each worker's spool needs to begin: the file that it writes, and the next.
+_SEGMENTS = 2
+
 
 class _Room:
     """Counts what was forgotten before its time, and says so once, when it is more than a full bucket here and there."""
@@ -40,16 +43,25 @@ class _Room:
 
 async def open_seen(
     settings: Settings, journal: Journal, metrics: Metrics, stack: contextlib.AsyncExitStack
-) -> Seen | None:
-    """Open the memory of events that came before until `stack` is left; `None` where nothing is looked for."""
+) -> tuple[Seen | None, str]:
+    """Open the memory of events that came before until `stack` is left; `None` where nothing is looked for.
+
+    Gives beside it why it ends with this process, empty where it does not.
+    """
     asked = settings.duplicates
     if not asked.is_on:
-        return None
+        return None, ""
     room = _Room(settings, journal, metrics)
     one_boot = settings.spool.durability == "os"
 
     def opened() -> Opened:
-        return open_table(settings.data_dir, asked.max_entries, room.forgotten, one_boot=one_boot)
+        return open_table(
+            settings.data_dir,
+            asked.max_entries,
+            room.forgotten,
+            one_boot=one_boot,
+            spare_bytes=settings.server.workers * _SEGMENTS * settings.spool.segment_bytes,
+        )
 
     # Beside the loop: a new table is written whole.
     table, wrong, is_kept = await asyncio.to_thread(opened)
@@ -57,7 +69,8 @@ async def open_seen(
     if not is_kept:
         hint = "duplicates are recognised by each process for itself, until it ends: make room or mend the folder, and start again"
         journal.trouble("duplicates_not_kept", cause=wrong, hint=hint)
-    elif wrong:
+        return table, f"{wrong}; {hint}"
+    if wrong:
         path = str(settings.data_dir / FOLDER / NAME)
         journal.warned("duplicates_made_anew", path=path, cause=wrong)
-    return table
+    return table, ""

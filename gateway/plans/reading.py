@@ -22,15 +22,16 @@ _LARGEST = 4 * 1_048_576
 
 
 class PlanUnusable(Exception):
-    """A plan can't be used: its file, and every problem in it."""
+    """A plan can't be used: its file, every problem in it, and the `files` that would have to be others for that to change."""
 
     hint = "`tracking-gateway plan check FILE` says the same of a file before it is used"
 
-    def __init__(self, path: str, problems: list[Problem]) -> None:
+    def __init__(self, path: str, problems: list[Problem], files: tuple[Path, ...] = ()) -> None:
         lines = [f"  {each.key} = {each.got}\n    {each.hint}" for each in problems]
         super().__init__("\n".join([f"The tracking plan {path} can't be used:", *lines]))
         self.path = path
         self.problems = tuple(problems)
+        self.files = files
 
 
 class ReadPlan(NamedTuple):
@@ -58,11 +59,11 @@ def read_plan(path: Path) -> ReadPlan:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise PlanUnusable(where, [Problem("(file)", where, f"mend the TOML: {error}")]) from None
+        raise PlanUnusable(where, [Problem("(file)", where, f"mend the TOML: {error}")], (path,)) from None
     try:
         plan = Plan.model_validate(content)
     except ValidationError as error:
-        raise PlanUnusable(where, explain(error, Plan)) from None
+        raise PlanUnusable(where, explain(error, Plan), (path,)) from None
     schemas: dict[str, WholeCheck] = {}
     files = [path]
     problems: list[Problem] = []
@@ -80,18 +81,18 @@ def read_plan(path: Path) -> ReadPlan:
         except ValueError as error:
             problems.append(Problem(key, repr(name), str(error)))
     if problems:
-        raise PlanUnusable(where, problems)
+        raise PlanUnusable(where, problems, tuple(files))
     return ReadPlan(plan, schemas, tuple(files))
 
 
 def _read(path: Path, key: str, got: str) -> str:
     try:
         if path.stat().st_size > _LARGEST:
-            raise PlanUnusable(str(path), [Problem(key, repr(got), "name a file of at most 4 MiB")])
+            raise PlanUnusable(str(path), [Problem(key, repr(got), "name a file of at most 4 MiB")], (path,))
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise PlanUnusable(
-            str(path), [Problem(key, repr(got), f"name a readable file ({error.strerror})")]
+            str(path), [Problem(key, repr(got), f"name a readable file ({error.strerror})")], (path,)
         ) from None
     except UnicodeDecodeError:
-        raise PlanUnusable(str(path), [Problem(key, repr(got), "write the file in UTF-8")]) from None
+        raise PlanUnusable(str(path), [Problem(key, repr(got), "write the file in UTF-8")], (path,)) from None

@@ -78,6 +78,11 @@ class PluginRunner:
         self._clock = clock
         self.close = self._watchdog.close
 
+    def trouble(self) -> str:
+        """Say which of them are switched off; empty when none is."""
+        off = ", ".join(each.name for each in self._plugins if not each.is_on)
+        return f"{off}: switched off until the next start, for it failed too often" if off else ""
+
     def hook(
         self, portal_id: str, prop_id: str, fields: JsonObject, now_ms: int, *, is_server: bool
     ) -> Hooked:

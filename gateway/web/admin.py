@@ -16,7 +16,20 @@ Readiness = dict[str, str]
 
 # In trouble, they keep a few events or clients from being taken, or all from being delivered for now, not the gateway from being used: an only gateway
 # that is taken out of service for it would take no events at all.
-_TOLERATED = frozenset({"quarantine", "delivery", "script", "tls", "geo", "descriptors"})
+_TOLERATED = frozenset(
+    (
+        "quarantine",
+        "delivery",
+        "script",
+        "tls",
+        "geo",
+        "descriptors",
+        "duplicates",
+        "addresses",
+        "plan",
+        "plugins",
+    )
+)
 
 
 def build_admin(

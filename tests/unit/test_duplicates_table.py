@@ -211,3 +211,13 @@ def test_processes_that_write_at_once_share_one_table(tmp_path):
     unknown = sum(found.table.look(*each, NOW, DAY) is not Look.SAME for each in some)
     # A bucket here and there was full, or written by two in the same moment.
     assert unknown < len(some) / 200
+
+
+def test_a_new_table_leaves_the_disk_room_for_events(tmp_path):
+    """Events that can't be kept are worse than events that come twice; a table that is there already takes no more."""
+    lost = opened(tmp_path, spare_bytes=1 << 60)
+    assert not lost.is_kept
+    assert "no room" in lost.wrong
+    assert not (tmp_path / FOLDER / NAME).exists()
+    opened(tmp_path)
+    assert ("", True) == opened(tmp_path, spare_bytes=1 << 60)[1:]
