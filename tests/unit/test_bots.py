@@ -233,7 +233,7 @@ def test_who_asked_for_the_honeypot_is_a_bot_for_so_many_hours():
         return decided(pipeline, post(event(), user_agent=agent, peer=address), stamp).verdicts[0].reason
 
     assert Reason.OK is reason("203.0.113.9", 0)
-    pipeline.bots.trap(Head("GET", "/members", user_agent=CHROME), "203.0.113.9", STAMP.now_ms)
+    pipeline.bots.trap(Head(method="GET", path="/members", user_agent=CHROME), "203.0.113.9", STAMP.now_ms)
     assert Reason.OK is reason("203.0.113.9", 1, IPHONE)
     found = [
         reason("203.0.113.9", 1),
@@ -248,7 +248,7 @@ def test_an_address_behind_which_many_may_be_is_not_remembered():
     """A proxy that is not named as one would make bots of all visitors."""
     pipeline = Pipeline(world_of("drop", honeypot_path="/members"))
     for address in ("10.0.0.1", "127.0.0.1", ""):
-        pipeline.bots.trap(Head("GET", "/members", user_agent=CHROME), address, STAMP.now_ms)
+        pipeline.bots.trap(Head(method="GET", path="/members", user_agent=CHROME), address, STAMP.now_ms)
         found = decided(pipeline, post(event(), user_agent=CHROME, peer=address or "10.0.0.1"))
         assert Reason.OK is found.verdicts[0].reason
 
@@ -271,7 +271,9 @@ def test_an_address_behind_which_many_may_be_is_not_remembered():
 def test_no_page_can_have_its_readers_taken_for_bots(head, expected):
     """An image of the honeypot's address on any page would."""
     pipeline = Pipeline(world_of("drop", honeypot_path="/members"))
-    pipeline.bots.trap(Head("GET", "/members", user_agent=CHROME, **head), "203.0.113.9", STAMP.now_ms)
+    pipeline.bots.trap(
+        Head(method="GET", path="/members", user_agent=CHROME, **head), "203.0.113.9", STAMP.now_ms
+    )
     found = decided(pipeline, post(event(), user_agent=CHROME, peer="203.0.113.9"))
     assert expected is found.verdicts[0].reason
 
