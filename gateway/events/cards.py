@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from gateway.events.phones import Patience
+
 # What is written as a card: digits alone, or in the groups that are printed on it, with blanks or dashes between them.
 _GAP = r"[ \u00a0\u2009\u202f._\u2010-\u2015-]{1,2}"
 _END = r"(?![\w]|[.-]\d)"
@@ -41,15 +43,20 @@ _BRANDS = re.compile(
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
-def cards(text: str) -> Iterator[tuple[int, int]]:
-    """Give where the cards of a text begin and end."""
+def cards(text: str, patience: Patience | None = None) -> Iterator[tuple[int, int]]:
+    """Give where the cards of a text begin and end; when `patience` is at its end, what looks like one counts as one."""
     at = 0
     while (found := _CANDIDATE.search(text, at)) is not None:
         start, end = found.span()
         at = start + 1
         # Behind the last group may stand a number of its own.
         for last in (end, found.end("head")) if found["tail"] else (end,):
-            if is_card(_MARKS.sub("", text[start:last])):
+            digits = _MARKS.sub("", text[start:last])
+            if _BRANDS.match(digits) is None:
+                continue
+            if patience is not None:
+                patience.cards_left -= 1
+            if (patience is not None and patience.cards_left < 0) or has_check_digit(digits):
                 yield start, last
                 at = last
                 break

@@ -19,11 +19,14 @@ MOST = 4
 """How many times escapes are undone: a link in a link in a link in a text."""
 
 _PERCENT = re.compile(r"(?:%[0-9A-Fa-f]{2})+|%u[0-9A-Fa-f]{4}|\+")
-_BACKSLASH = re.compile(r"""\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2}|["\\/bfnrt'])""")
+_BACKSLASH = re.compile(r"""(?:\\["\\/bfnrt'])+|\\(?:u[0-9A-Fa-f]{4}|x[0-9A-Fa-f]{2})""")
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9A-Fa-f]{1,6}|commat|plus|period|lowbar|nbsp|amp|quot|lt|gt);")
 _INVISIBLE = "\u00ad\u200b-\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff"
 # An at sign, a plus, a dot or a percent sign of another width, a digit that is not ASCII's, or what can't be seen.
-_ODD = re.compile(rf"[\uff20\ufe6b\uff0b\ufe62\uff0e\uff05\u2024{_INVISIBLE}]|(?![0-9])\d")
+_ODD = re.compile(rf"[{_INVISIBLE}]+|[\uff20\ufe6b\uff0b\ufe62\uff0e\uff05\u2024]+|(?:(?![0-9])\d)+")
+_PAIR = re.compile(r"\\.", re.DOTALL)
+# Of one percent-encoded byte.
+_WIDEST = 3
 _SHORT = {"b": " ", "f": " ", "n": "\n", "r": "\r", "t": "\t"}
 _ESCAPED = re.compile(r"%(?:[0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4})")
 _HINTS = re.compile(r"[%\\&]|[^\x00-\x7f]")
@@ -82,10 +85,13 @@ def _replaced(reading: Reading, escapes: re.Pattern[str], undo: Callable[[str], 
         pieces += (text[at:start], whole)
         new_starts += starts[at:start]
         new_ends += ends[at:start]
-        if len(whole) * 3 == end - start:
-            # A run of percent-encoded ASCII: each character has a place of its own.
-            new_starts += starts[start:end:3]
-            new_ends += ends[start + 2 : end : 3]
+        width, rest = divmod(end - start, len(whole) or 1)
+        if not whole:
+            pass
+        elif not rest and width <= _WIDEST:
+            # A run of escapes that are alike, such as percent-encoded ASCII: each character has a place of its own.
+            new_starts += starts[start:end:width]
+            new_ends += ends[start + width - 1 : end : width]
         else:
             new_starts += [starts[start]] * len(whole)
             new_ends += [ends[end - 1]] * len(whole)
@@ -114,11 +120,11 @@ def _of_percent(escaped: str) -> str:
 def _of_backslash(escaped: str) -> str:
     if escaped[1] in "ux":
         return chr(int(escaped.lstrip("\\ux"), 16))
-    return _SHORT.get(escaped[1], escaped[1])
+    return _PAIR.sub(lambda pair: _SHORT.get(pair[0][1], pair[0][1]), escaped)
 
 
-def _of_odd(mark: str) -> str:
-    if mark.isdecimal():
-        return str(unicodedata.decimal(mark))
-    folded = unicodedata.normalize("NFKC", mark)
-    return folded if folded != mark else ""
+def _of_odd(run: str) -> str:
+    if run.isdecimal():
+        return "".join(str(unicodedata.decimal(mark)) for mark in run)
+    folded = unicodedata.normalize("NFKC", run)
+    return folded if folded != run else ""

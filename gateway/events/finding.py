@@ -127,7 +127,7 @@ class Finder:
                 yield Find(*found.span(), NATIONAL_ID)
 
     def _numbers(self, text: str, patience: Patience, *, is_id: bool) -> Iterator[Find]:
-        for start, end in cards(text):
+        for start, end in cards(text, patience):
             if not is_id or GROUPED.match(text, start):
                 yield Find(start, end, PAYMENT_CARD)
         for pattern, judge in () if is_id else self._ids:
@@ -157,7 +157,8 @@ class Parameters:
         )
         self._pattern = (
             re.compile(
-                rf"(?<=[?&#;/])(?P<name>{spelled})=(?P<value>[^&#;\s\"'<>\\]*)(?P<next>&?)", re.IGNORECASE
+                rf"(?<=[?&#;/])(?=[^=&#;?/\s]{{1,128}}=)(?P<name>{spelled})=(?P<value>[^&#;\s\"'<>\\]*)(?P<next>&?)",
+                re.IGNORECASE,
             )
             if spelled
             else None

@@ -21,10 +21,15 @@ MOST = 64
 """How many numbers of one event libphonenumber is asked about: 30 microseconds each, and more where it knows none."""
 
 
+MOST_CARDS = 1_024
+"""How many numbers with the length and the beginning of a card's have their check digit looked at."""
+
+
 class Patience(msgspec.Struct):
-    """How many numbers of an event may still be judged."""
+    """How many numbers of an event may still be judged: phone numbers, and what begins as payment cards do."""
 
     left: int = MOST
+    cards_left: int = MOST_CARDS
 
 
 _GAP = r"[\s().\u2010-\u2015\u2212-]{0,3}"

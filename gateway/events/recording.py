@@ -73,8 +73,8 @@ class Recorder:
             if consent.is_anonymised:
                 # Again: what was added from the request is the visitor's too.
                 self._anonymiser.clean(fields, consent, pending.left_out)
-                fields["extra"]["event_id"] = pending.event_id
-            note(fields["context"], consent)
+                fields.setdefault("extra", {})["event_id"] = pending.event_id
+            note(fields.setdefault("context", {}), consent)
         return Record(
             event_id=pending.event_id,
             portal_id=envelope.portal_id,
