@@ -88,7 +88,9 @@ class Way:
         """Take events from their bytes to the bytes of their answer, one step after the other."""
         sent = [(_START + b"%032x" % index + hit.tail(is_lean=False),) for index, hit in enumerate(hits)]
         record("(nothing)", _nothing, sent, is_counted=False)
-        requests: list[Request] = record("read the request", _read, sent)
+        wanted = self._pipeline.wanted_headers
+        read = [(data, wanted) for (data,) in sent]
+        requests: list[Request] = record("read the request", _read, read)
         stamps: list[Stamp] = record("stamp", self._stamps, [()] * len(hits))
         together = list(zip(requests, stamps, strict=True))
         prepared: list[Prepared] = record("prepare: decode, screen, claim", self._pipeline.prepare, together)
@@ -137,11 +139,11 @@ def _nothing(_: bytes) -> None:
     pass
 
 
-def _read(data: bytes) -> Request:
+def _read(data: bytes, wanted: tuple[str, ...]) -> Request:
     end = data.find(b"\r\n\r\n") + 4
     head = read_head(data, end)
     assert head is not None
-    return to_request(head, data[end : end + head.body_bytes], "127.0.0.1")
+    return to_request(head, data[end : end + head.body_bytes], "127.0.0.1", wanted=wanted)
 
 
 async def main(folder: Path, events: int, uids: int) -> None:
