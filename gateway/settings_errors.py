@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 # Values of keys with such names are shown as dots: an error may end up in a ticket.
 _SECRET_WORDS = ("key", "keys", "secret", "secrets", "password", "token", "tokens")
+# Parts of a finding's place that are no key's name.
+_VALIDATORS_OWN = re.compile(r"function-\w+\[|literal\[|\[key\]$")
 _USER_OF_URL = re.compile(r"//[^/?#\s]*@")
 
 
@@ -37,7 +39,16 @@ class SettingsError(Exception):
 
 def explain(error: ValidationError, model: type[BaseModel]) -> list[Problem]:
     """Turn the validator's findings into problems, one for each key, in the order of the file."""
-    return [_problem(detail, model) for detail in error.errors(include_url=False)]
+    details = error.errors(include_url=False)
+    # A list is short because of what is wrong in it.
+    wrong = [each["loc"] for each in details if each["type"] != "too_short"]
+    found: dict[str, Problem] = {}
+    for each in details:
+        if each["type"] != "too_short" or all(each["loc"] != loc[: len(each["loc"])] for loc in wrong):
+            # Of a key that may be one thing or another the first says what is usual.
+            problem = _problem(each, model)
+            found.setdefault(problem.key, problem)
+    return list(found.values())
 
 
 def unknown_sections(environment: Mapping[str, str], prefix: str, sections: Sequence[str]) -> list[Problem]:
@@ -97,6 +108,8 @@ def _problem(detail: Any, model: type[BaseModel]) -> Problem:
 def _dotted(location: tuple[Any, ...]) -> str:
     text = ""
     for part in location:
+        if isinstance(part, str) and _VALIDATORS_OWN.match(part):
+            continue
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
     return text.lstrip(".")
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gateway.settings_types import AddressPolicy, Section
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z]{2,4})?")
+
+
+def _language(text: str) -> str:
+    if _LANGUAGE.fullmatch(text) is None:
+        raise ValueError("write the code of a language, such as vi, en or pt-BR")
+    return text
 
 
 class Network(Section):
@@ -20,7 +29,7 @@ class Geo(Section):
 
     enabled: bool = True
     database: str = ""
-    language: Annotated[str, Field(pattern=r"^[A-Za-z]{2,3}(-[A-Za-z]{2,4})?$")] = "en"
+    language: Annotated[str, AfterValidator(_language)] = "en"
     detail: Literal["country", "city"] = "city"
     coordinates: bool = False
     max_age_days: int = Field(default=60, ge=1)

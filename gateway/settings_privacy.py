@@ -53,7 +53,8 @@ def _pattern(value: str) -> str:
     try:
         compiled = re2.compile(value, options)
     except re2.error as error:
-        msg = f"write a regular expression of RE2's syntax, without look-around ({error})"
+        cause = error.args[0].decode("utf-8", "replace") if isinstance(error.args[0], bytes) else error
+        msg = f"write a regular expression of RE2's syntax, without look-around ({cause})"
         raise ValueError(msg) from None
     if compiled.search("") is not None:
         msg = "write a regular expression that matches no empty text"

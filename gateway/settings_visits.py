@@ -93,5 +93,6 @@ def cookies_differ(section: Campaign | Session, others: Mapping[str, object]) ->
     if isinstance(section, Session):
         own.add(getattr(campaign, "touch_cookie", ""))
     if name and name in own:
-        msg = "each cookie needs a name of its own"
+        key = "campaign.touch_cookie" if isinstance(section, Campaign) else "session.cookie"
+        msg = f"{key} = {name!r}: each cookie needs a name of its own, and another has this one"
         raise ValueError(msg)

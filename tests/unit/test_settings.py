@@ -115,6 +115,22 @@ def test_a_variable_of_an_unknown_section_is_refused(tmp_path, monkeypatch):
         ("[collector]\nurl = 'a.cdp.asia'", "collector.url", "'a.cdp.asia'", "https://a.cdp.asia/event"),
         ("[collector]\ntimeout_seconds = 0", "collector.timeout_seconds", "0", "greater than 0"),
         ("[cookies]\nlifetime_days = 4000", "cookies.lifetime_days", "4000", "400"),
+        ("[geo]\nlanguage = 'Vietnamese'", "geo.language", "'Vietnamese'", "such as vi"),
+        ("[bots]\nhoneypot_path = 'members'", "bots.honeypot_path", "'members'", "an absolute path"),
+        ("[bots]\nhoneypot_path = '/event'", "bots.honeypot_path", "'/event'", "such as /members/list"),
+        ("[collector.regions]\nVietnam = 'https://a.b/c'", "collector.regions.Vietnam", "'Vietnam'", "VN"),
+        (
+            "[privacy.id_patterns]\na = '(?=x)'",
+            "privacy.id_patterns.a",
+            "'(?=x)'",
+            "(invalid perl operator: (?=)",
+        ),
+        (
+            "[session]\ncookie = '_asm_uid'",
+            "session",
+            "{'cookie': '_asm_uid', 'inactivity_minutes': 30.0, 'new_at_midnight': False, …",
+            "session.cookie = '_asm_uid'",
+        ),
     ],
 )
 def test_a_wrong_setting_names_the_key_the_value_and_the_mend(tmp_path, text, key, got, hint):
@@ -123,6 +139,12 @@ def test_a_wrong_setting_names_the_key_the_value_and_the_mend(tmp_path, text, ke
     assert key in found
     assert got == found[key].got
     assert hint in found[key].hint
+
+
+def test_a_list_is_not_called_short_for_what_is_wrong_in_it(tmp_path):
+    """One wrong step of a transformation is one problem."""
+    text = f"[[transformations]]\nsteps = [{{ set = 'uid', value = 'x' }}]\n{PROPERTY}"
+    assert ["transformations[0].steps[0].set"] == list(problems(tmp_path, text))
 
 
 @pytest.mark.parametrize(
