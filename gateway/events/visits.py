@@ -69,7 +69,8 @@ class Visits:
         context, extra = fields["context"], fields["extra"]
         self._clock.add(pending, extra, context, prepared.stamp.now_ms)
         landing = self._campaigns.landing(context, prepared.occasion)
-        self._campaigns.add(context, extra, landing)
+        if landing.source is not None:
+            self._campaigns.add(context, extra, landing)
         if is_nobodys or not _is_the_visitors(prepared, pending):
             return
         visit = self._visit(prepared, pending.uid)
@@ -83,9 +84,11 @@ class Visits:
 
     def headers(self, prepared: Prepared, uid: str) -> Headers:
         """Give the `Set-Cookie` headers that keep the visit of this UID, which the browser will have after this answer."""
-        visit, owner = prepared.visit, prepared.owner
-        if not visit.uid or visit.uid != uid or owner is None:
+        visit = prepared.visit
+        if not (visit.has_new_session or visit.has_touched or visit.meta_ids) or visit.uid != uid:
             return ()
+        owner = prepared.owner
+        assert owner is not None
         host, site = prepared.request.head.host, owner.site
         found: list[tuple[str, str]] = []
 
@@ -159,25 +162,27 @@ class Visits:
         fields["context"].setdefault("session", told)
 
     def _add_touches(self, prepared: Prepared, context: JsonObject, visit: Visit, landing: Landing) -> None:
-        owner = prepared.owner
-        assert owner is not None
-        known = visit.touches
-        if known is None:
-            for text in values(prepared.request.head.cookie, self._touch_name):
+        known, header = visit.touches, prepared.request.head.cookie
+        if known is None and header:
+            owner = prepared.scope.owner
+            assert owner is not None
+            for text in values(header, self._touch_name):
                 known = known or self._touch_signer.read(text, owner.site, visit.uid)
         now = touches.touched(known, landing, prepared.stamp.received_at)
-        visit.touches = now
         if now is None:
             return
-        visit.has_touched = visit.has_touched or now is not known
+        if now is not known:
+            visit.has_touched = True
+        visit.touches = now
         context.setdefault("first_touch", now.first)
         context.setdefault("last_touch", now.last)
 
 
 def _is_the_visitors(prepared: Prepared, pending: Pending) -> bool:
     """Tell whether an event is the browser's own visitor's, who lets ids be kept; as `gateway.events.cookies.next_uid` sees it."""
-    envelope, owner = prepared.envelope, prepared.owner
-    if owner is None or envelope.is_s2s or prepared.is_foreign or not pending.consent.may_store:
+    scope = prepared.scope
+    envelope = scope.envelope
+    if scope.owner is None or envelope.is_s2s or prepared.is_foreign or not pending.consent.may_store:
         return False
     if prepared.request.head.origin and not prepared.origin_allowed:
         return False
