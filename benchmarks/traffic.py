@@ -1,6 +1,7 @@
 """A shop's traffic, made up but shaped like the real one: what our script sends from pages, byte for byte.
 
-What always holds: the same arguments give the same traffic, but for the time in the signed cookies; each visitor has an address, a phone number and a user agent of
+What always holds: the same arguments give the same traffic, but for the time in the signed cookies and of the events; one view in ten is a landing, from a campaign or from another
+site, all others follow a link of the shop; each visitor has an address, a phone number and a user agent of
 their own and keeps them, so no two events ever contradict each other and every event is acceptable. Request ids are not part
 of it: whoever replays the traffic adds a fresh one to each request.
 """
@@ -15,9 +16,12 @@ from urllib.parse import quote
 
 import orjson
 
+from gateway.events import touches
 from gateway.events.keyring import Keyring
 from gateway.events.model import Head, Request
+from gateway.events.signed_texts import SignedTexts
 from gateway.events.twin import TwinSigner
+from gateway.events.visits import TOUCH_PURPOSE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +33,12 @@ TRACK_HOST = f"track.{SITE}"
 ORIGIN = f"https://www.{SITE}"
 QUERY = f"portal_id={PORTAL_ID}&prop_id={PROP_ID}&resp_type=json&format=json&request_id="
 SIGN_IN_SHARE = 0.1
+LANDING_SHARE = 0.1
 COOKIE_KEY = "bench:0123456789abcdef0123456789abcdef"
+_TOUCHES = SignedTexts(Keyring([COOKIE_KEY]), TOUCH_PURPOSE, touches.parse)
 _EVENTS_A_VISITOR = 4
+_VIETNAM_SECONDS = 7 * 3_600
+_OUTSIDE = ("", "https://www.google.com/", "https://l.facebook.com/")
 _CONTENT_TYPE = "text/plain;charset=UTF-8"
 
 _WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/{}.0.0.0 Safari/537.36"
@@ -87,6 +95,7 @@ class Visitor(NamedTuple):
     phone: str
     cid: str
     twin: str
+    touch: str
 
 
 class Hit(NamedTuple):
@@ -178,7 +187,27 @@ def _visitor(rng: random.Random, number: int, signer: TwinSigner) -> Visitor:
         cid=hashlib.md5(email.encode(), usedforsecurity=False).hexdigest(),
         # Somebody who was here an hour ago, as most are: the cookies need no renewal.
         twin=signer.sign(SITE, uid, int(time.time()) - 3_600),
+        touch=_TOUCHES.sign(touches.written(_touch(rng)), SITE, uid),
     )
+
+
+def _touch(rng: random.Random) -> touches.Touches:
+    """Give how somebody came to the shop who has been there before, as nearly all have."""
+    source, medium, channel = rng.choice(
+        (
+            ("google", "cpc", "paid_search"),
+            ("facebook", "social", "social"),
+            ("newsletter", "email", "email"),
+        )
+    )
+    first = {
+        "channel": channel,
+        "source": source,
+        "medium": medium,
+        "landing_page": f"{ORIGIN}/?utm_source={source}",
+        "at": "2026-11-20T08:15:30.123Z",
+    }
+    return touches.Touches(first, first)
 
 
 def _hit(rng: random.Random, visitor: Visitor) -> Hit:
@@ -195,7 +224,9 @@ def _hit(rng: random.Random, visitor: Visitor) -> Hit:
             "Tai nghe không dây chống ồn chủ động",
         )
         category, action, parts = _product_view(rng)
-    query = f"?{_CAMPAIGN.format(rng.getrandbits(160))}" if rng.random() < 0.1 else ""
+    is_landing = rng.random() < LANDING_SHARE
+    query = f"?{_CAMPAIGN.format(rng.getrandbits(160))}" if is_landing and rng.random() < 0.5 else ""
+    referrer = rng.choice(_OUTSIDE) if is_landing else f"{ORIGIN}/"
     mobile = "Mobile" in visitor.user_agent
     fields: dict[str, Any] = {
         "uid": visitor.uid,
@@ -204,11 +235,11 @@ def _hit(rng: random.Random, visitor: Visitor) -> Hit:
         "sid": visitor.session,
         "ec": category,
         "ea": action,
-        "et": f"2026-11-23 {rng.randrange(24):02d}:{rng.randrange(60):02d}:{rng.randrange(60):02d}",
+        "et": time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(time.time() + _VIETNAM_SECONDS)),
         **parts,
         "context": {
             "navigation": {"url": f"{ORIGIN}{page}{query}", "title": f"{title} | Shop Example"},
-            "referrer": rng.choice(("", f"{ORIGIN}/", "https://www.google.com/", "https://l.facebook.com/")),
+            "referrer": referrer,
             "screen": {"width": 390, "height": 844} if mobile else {"width": 1920, "height": 1080},
             "timezone": "Asia/Ho_Chi_Minh",
             "locale": "vi-VN",
@@ -217,7 +248,7 @@ def _hit(rng: random.Random, visitor: Visitor) -> Hit:
     moment = 1_790_000_000_000 + rng.randrange(10**9)
     view = {"time": moment, "sid": visitor.session, "page_view_order": 3, "utime": moment, "duration": 95_000}
     cookie = (
-        f"_ga=GA1.1.{rng.randrange(10**9)}.1790000000; _asm_uid={visitor.uid}; _asm_uid_s={visitor.twin}; _asm_visitor_type=r; "
+        f"_ga=GA1.1.{rng.randrange(10**9)}.1790000000; _asm_uid={visitor.uid}; _asm_uid_s={visitor.twin}; _asm_touch={visitor.touch}; _asm_visitor_type=r; "
         f"_asm_ss_view={quote(orjson.dumps(view), safe='')}"
     )
     return Hit(visitor.user_agent, cookie, orjson.dumps(fields), is_sign_in)

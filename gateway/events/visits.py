@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from gateway.events.world import World
     from gateway.settings import Settings
 
+TOUCH_PURPOSE = b"tracking-gateway touch cookie 1"
+"""What the touch cookie's key is made for."""
 _SECONDS_A_DAY = 86_400
 
 
@@ -47,7 +49,7 @@ class Visits:
         self._clock = Clock(settings.clock, world.zone)
         self._sessions = Sessions(settings.session, keyring)
         self._visit_signer = SignedTexts(keyring, b"tracking-gateway session cookie 1", sessions.parse)
-        self._touch_signer = SignedTexts(keyring, b"tracking-gateway touch cookie 1", touches.parse)
+        self._touch_signer = SignedTexts(keyring, TOUCH_PURPOSE, touches.parse)
         self._visit_name = settings.session.cookie if self._visit_signer.is_able else ""
         self._touch_name = settings.campaign.touch_cookie if self._touch_signer.is_able else ""
         self._touch_lifetime_s = settings.campaign.touch_lifetime_days * _SECONDS_A_DAY
