@@ -18,6 +18,7 @@ from gateway.events.finding import PAYMENT_CARD, Finder, Parameters
 from gateway.events.forms import parts_of
 from gateway.events.hints import hints
 from gateway.events.phones import Patience, Phones
+from gateway.events.protection import Work
 from gateway.events.remembering import remembered
 
 if TYPE_CHECKING:
@@ -37,10 +38,18 @@ _SMALLEST_CARD = 10**13
 _FREE, _ID, _PASSED = 0, 1, 2
 
 
+class _Looks(Patience):
+    """What an event's texts together may still have looked at; `work` is that of the identity fields in JSON within them."""
+
+    work: Work = msgspec.field(default_factory=Work)
+
+
 class Masking:
     """Masks by the compiled `[privacy]` and `[identity]`; `protect` applies the identity fields' policies to an object in place."""
 
-    def __init__(self, privacy: Privacy, identity: Identity, protect: Callable[[JsonObject], object]) -> None:
+    def __init__(
+        self, privacy: Privacy, identity: Identity, protect: Callable[[JsonObject, Work], object]
+    ) -> None:
         phones = Phones(privacy.phone_regions or (identity.default_region,))
         scrubs = privacy.url_scrubbing
         self._parameters = Parameters(
@@ -114,7 +123,7 @@ class Masking:
             ):
                 value = word
             elif meaning != _PASSED:
-                value = self._text(value, meaning, Patience(), _DEEPEST)
+                value = self._text(value, meaning, _Looks(), _DEEPEST)
             found[self._finder.masked(name)] = value
         return found if found != carried else carried
 
@@ -122,9 +131,9 @@ class Masking:
         """Mask an event in place; `True` where something was masked. Nearly all are left after one look at them."""
         if not self.may_hold(orjson.dumps(fields)):
             return False
-        return self._object(fields, Patience(), _DEEPEST)
+        return self._object(fields, _Looks(), _DEEPEST)
 
-    def _object(self, holder: JsonObject, patience: Patience, depth: int) -> bool:
+    def _object(self, holder: JsonObject, patience: _Looks, depth: int) -> bool:
         changed = False
         renamed: dict[str, str] = {}
         for key, value in holder.items():
@@ -152,7 +161,7 @@ class Masking:
             _rename(holder, renamed)
         return changed or bool(renamed)
 
-    def _array(self, values: list[Any], meaning: int, patience: Patience, depth: int) -> bool:
+    def _array(self, values: list[Any], meaning: int, patience: _Looks, depth: int) -> bool:
         changed = False
         for place, value in enumerate(values):
             kind = value.__class__
@@ -170,7 +179,7 @@ class Masking:
                 changed = True
         return changed
 
-    def _text(self, text: str, meaning: int, patience: Patience, depth: int) -> str:
+    def _text(self, text: str, meaning: int, patience: _Looks, depth: int) -> str:
         # An escape within a text within a text hides nothing from the finder; but the fields in it have policies of their own.
         if depth and len(text) <= _LONGEST_JSON and text.lstrip()[:1] in {"{", "["}:
             masked = self._json(text, patience, depth - 1)
@@ -178,7 +187,7 @@ class Masking:
                 return masked
         return self._finder.masked(text, patience, is_id=meaning == _ID)
 
-    def _json(self, text: str, patience: Patience, depth: int) -> str | None:
+    def _json(self, text: str, patience: _Looks, depth: int) -> str | None:
         """Give a text that is JSON with its values masked, and the fields' policies applied; `None` where it is none."""
         try:
             value = orjson.loads(text)
@@ -186,7 +195,7 @@ class Masking:
                 return None
             before = orjson.dumps(value)
             holder: JsonObject = {"": value}
-            self._protect(holder)
+            self._protect(holder, patience.work)
             self._array([value], _FREE, patience, depth)
             after = orjson.dumps(value)
         except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
@@ -194,7 +203,7 @@ class Masking:
             return None
         return text if after == before else after.decode()
 
-    def _named(self, key: str, patience: Patience) -> tuple[int, str]:
+    def _named(self, key: str, patience: _Looks) -> tuple[int, str]:
         name = self._finder.masked(key, patience)
         meaning = self._meaning(key)
         if name is key and len(key) <= _LONGEST_NAME:

@@ -40,12 +40,16 @@ _WORDS: dict[FieldKind, str] = {"email": EMAIL, "phone": PHONE, "text": SECRET}
 MOST = 64
 """Addresses of one event that are normalised before they are hashed; libphonenumber takes 30 microseconds for each. Those behind are hashed as they stand."""
 
+MOST_NORMS = 256
+"""Hashes for ad platforms that are made of one event's addresses, each as slow; behind them none is."""
 
-class _Work(msgspec.Struct):
+
+class Work(msgspec.Struct):
     """What the fields of one event have come to: the names of those that could be hashed only as they stood, and how many may still be read."""
 
     unreadable: list[str] = msgspec.field(default_factory=list)
     left: int = MOST
+    norms_left: int = MOST_NORMS
 
 
 class Protection:
@@ -90,12 +94,12 @@ class Protection:
         lowered = name.lower()
         return lowered in self._kinds or lowered in self._made
 
-    def protect(self, fields: JsonObject) -> tuple[str, ...]:
+    def protect(self, fields: JsonObject, work: Work | None = None) -> tuple[str, ...]:
         """Apply each field's policy in place, at every depth, and hash raw addresses that stand for an id.
 
-        Gives the names that could be hashed only as they stood.
+        Gives the names that could be hashed only as they stood. `work` is the event's, where several objects are of one.
         """
-        work = _Work()
+        work = Work() if work is None else work
         holders: list[Any] = [fields]
         while holders:
             holder = holders.pop()
@@ -107,7 +111,7 @@ class Protection:
             holders += [child for child in holder.values() if isinstance(child, _HOLDERS)]
         return tuple(work.unreadable)
 
-    def _protect_field(self, holder: JsonObject, key: str, work: _Work) -> None:
+    def _protect_field(self, holder: JsonObject, key: str, work: Work) -> None:
         lowered, value = key.strip().lower(), holder[key]
         if lowered in self._kinds:
             self._apply(holder, key, work)
@@ -155,11 +159,13 @@ class Protection:
                 return orjson.dumps(parsed[""]).decode()
         return self._opaque(value) if "@" in value and "://" not in value else value
 
-    def _apply(self, holder: JsonObject, key: str, work: _Work) -> None:
+    def _apply(self, holder: JsonObject, key: str, work: Work) -> None:
         name = key.strip().lower()
         value = holder[key]
         for platform in self._norms.get(name, ()):
-            self._normed(holder, key, platform, value)
+            work.norms_left -= 1
+            if work.norms_left >= 0:
+                self._normed(holder, key, platform, value)
         policy = self._policies.get(name, "pass")
         if policy == "drop":
             del holder[key]
@@ -181,7 +187,7 @@ class Protection:
             # Never the page's own: what stands there may be anything, a raw address too.
             holder[f"{key}_{platform}"] = made
 
-    def _hashed(self, name: str, value: Any, work: _Work) -> Any:
+    def _hashed(self, name: str, value: Any, work: Work) -> Any:
         """Give a value with every text in it hashed: an address may come in a list, or as an object of its parts."""
         if isinstance(value, list):
             return [self._hashed(name, each, work) for each in value]
