@@ -159,7 +159,7 @@ class Admission:
         )
         policy = self._consents.policy(owner)
         if policy is not None:
-            arrival.hearing = policy.hear(head, envelope, is_foreign=foreign)
+            arrival.hearing = policy.hear(as_it_came, envelope, is_foreign=foreign)
         events: list[Pending | Rejection] = []
         for index, fields in enumerate(decoded.events):
             if problem is not None:

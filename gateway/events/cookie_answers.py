@@ -29,12 +29,22 @@ if TYPE_CHECKING:
 
 
 class CookieAnswers:
-    """Decides the cookies of an answer; `usable` gives a UID that may stand in one, or empty text."""
+    """Decides the cookies of an answer; `usable` gives a UID that may stand in one, or empty text.
 
-    def __init__(self, cookie: UidCookie, usable: Callable[[str], str], visits: Visits) -> None:
+    `relayed` names the collector's cookies that the gateway hands on: they end with the visitor's own.
+    """
+
+    def __init__(
+        self,
+        cookie: UidCookie,
+        usable: Callable[[str], str],
+        visits: Visits,
+        relayed: Sequence[str] = (),
+    ) -> None:
         self._cookie = cookie
         self._usable = usable
         self._visits = visits
+        self._others = (*visits.names, *relayed)
 
     def headers(self, prepared: Prepared, kept: Sequence[Verdict]) -> Headers:
         """Give the headers that leave the visitor with the UID that the kept events, one after the other, made theirs."""
@@ -89,13 +99,13 @@ class CookieAnswers:
             return ()
         if head.origin and not prepared.origin_allowed:
             return ()
-        return self._cookie.ended(head.cookie, head.host, owner.site, self._visits.names)
+        return self._cookie.ended(head.cookie, head.host, owner.site, self._others)
 
     def withdrawn(self, head: Head, owner: Property, *, origin_allowed: bool) -> Headers:
         """Give the same headers for a `HEAD`, which is no event."""
         if is_foreign(msgspec.structs.replace(head, method="GET"), origin_allowed=origin_allowed):
             return ()
-        return self._cookie.ended(head.cookie, head.host, owner.site, self._visits.names)
+        return self._cookie.ended(head.cookie, head.host, owner.site, self._others)
 
 
 def is_forgotten(visitor: Visitor, uid: str, fields: JsonObject) -> bool:

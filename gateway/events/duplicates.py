@@ -159,6 +159,11 @@ class Duplicates:
             tell()
 
 
+def opened(settings: Settings, seen: Seen | None) -> Duplicates | None:
+    """Give what recognises duplicates, where the settings want it and there is a memory for it."""
+    return Duplicates(settings, seen) if settings.is_on and seen is not None else None
+
+
 def remark(pending: Pending, mark: Mark) -> bool:
     """Say in an event's line of the log by which rule it is a duplicate, or that its id is not its own, so that an engineer sees why none is dropped.
 

@@ -83,8 +83,9 @@ class Pipeline:
         self._cookie = UidCookie(settings.cookies, keyring, self._uids.usable)
         visits = Visits(settings, keyring, self._cookie, world, self._uids.usable)
         self._recorder = Recorder(self._identities, enricher, visits, self._consents.anonymiser)
-        self._cookie_answers = CookieAnswers(self._cookie, self._uids.usable, visits)
-        is_relay, names = settings.collector.mode == "relay", settings.collector.relay_cookies
+        is_relay = settings.collector.mode == "relay"
+        names = settings.collector.relay_cookies if is_relay else ()
+        self._cookie_answers = CookieAnswers(self._cookie, self._uids.usable, visits, names)
         self.relay = RelayPolicy(names, self._cookie, self._is_raw) if is_relay else None
         self._conflicts = conflicts.Conflicts(keyring)
         self.resolve = self._conflicts.resolve
@@ -98,10 +99,7 @@ class Pipeline:
         )
         self.ppid = PpidDesk(self._properties, self._cookie, self._consents).answer
         self.preflight = Preflights(self._properties).answer
-        asked = settings.duplicates
-        self.duplicates = (
-            duplicates.Duplicates(asked, world.seen) if asked.is_on and world.seen is not None else None
-        )
+        self.duplicates = duplicates.opened(settings.duplicates, world.seen)
         self._admission = Admission(
             self._uids,
             self._identities,

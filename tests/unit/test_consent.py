@@ -436,3 +436,22 @@ def test_nothing_of_nobodys_goes_to_the_collector_in_relay_mode():
     pipeline = Pipeline(make_settings(consent={"mode": "anonymise"}, collector=collector))
     prepared, decision = decide(post(event(), cookie="_cdp=abc"), pipeline=pipeline)
     assert ("", "") == (decision.verdicts[0].record.cookie, pipeline.relay.awaited(prepared, decision))
+
+
+def test_what_is_asked_of_a_header_is_not_masked_first():
+    """`session=…` is masked wherever it is kept; what it says of consent is heard all the same."""
+    pipeline = line(granted_texts=("session=granted",), denied_texts=("session=no",))
+    request = post(event(), named={"x-consent": "v=1&session=granted"})
+    assert Outcome.ACCEPTED is decide(request, pipeline=pipeline)[1].verdicts[0].outcome
+
+
+def test_a_refusal_ends_the_collectors_cookies_too():
+    """The gateway has set them on the site's name, so nobody else will end them."""
+    sections = {
+        "collector": {"mode": "relay", "relay_cookies": ("campaign",)},
+        "consent": {"mode": "require"},
+    }
+    pipeline = Pipeline(make_settings(**sections))
+    request = post(event(), cookie="campaign=abc; other=1", **GPC)
+    names = {each.partition("=")[0] for each in cookies(decide(request, pipeline=pipeline)[1].reply)}
+    assert {"campaign"} == names
