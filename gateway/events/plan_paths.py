@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     Holders = Callable[[JsonObject], Sequence[JsonObject]]
 
 _EMPTY: JsonObject = {}
-_NOWHERE = (_EMPTY,)
 _MOST_ELEMENTS = 1_000
 """Of a list no more are looked at: what a page does wrong, it does in the first ones."""
 

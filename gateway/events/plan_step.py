@@ -39,7 +39,7 @@ class PlanStep:
 
     def _note(self, prop_id: str, pending: Pending, violations: Sequence[Violation], now_ms: int) -> None:
         pending.tallies += [(f"plan_{each.severity}", each.rule) for each in violations]
-        if self._may_tell((prop_id, *{f"{each.event} {each.field}" for each in violations}), now_ms):
+        if self._may_tell((prop_id, *sorted({f"{each.event} {each.field}" for each in violations})), now_ms):
             pending.remarks["plan_violations"] = [each.text for each in violations]
         else:
             pending.remarks["plan_violations"] = len(violations)
@@ -51,9 +51,12 @@ class PlanStep:
             pending.problem = plan_rejection(violations)
 
     def _may_tell(self, key: tuple[str, ...], now_ms: int) -> bool:
-        if not 0 <= now_ms - self._since_ms < _STRETCH_MS or len(self._told) >= _REMEMBERED:
+        if not 0 <= now_ms - self._since_ms < _STRETCH_MS:
             self._told.clear()
             self._since_ms = now_ms
+        elif len(self._told) >= _REMEMBERED and key not in self._told:
+            # So many ways to break it are somebody's doing.
+            return False
         told = self._told[key] = self._told.get(key, 0) + 1
         return told <= _TOLD
 

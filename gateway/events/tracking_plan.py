@@ -207,10 +207,6 @@ class CompiledPlan:
         return ()
 
 
-NO_PLAN = CompiledPlan([])
-"""A plan that asks nothing."""
-
-
 def _rest(compiled: _Compiled, fields: JsonObject, *, is_held: bool) -> list[Violation]:
     found = list(compiled.at_once)
     for test in compiled.tests:

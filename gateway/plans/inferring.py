@@ -12,6 +12,7 @@ import math
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from gateway.events.campaign import CLICK_IDS
 from gateway.events.plan_checks import ABSENT, TIME, is_numeric
 from gateway.events.plan_paths import is_plain_name, step_holder
 from gateway.settings_transformations import NAMES_SOMEBODY
@@ -40,6 +41,7 @@ _ADDED = frozenset(
         "extra.fbp",
         "extra.fbc",
         "extra.consent",
+        *(f"extra.{name}" for name in CLICK_IDS),
     }
 )
 _WALKED = ("extra", "items", "dims")

@@ -128,3 +128,10 @@ def test_whatever_came_the_plan_can_be_used(events):
     compiled = CompiledPlan([(plan, None)])
     assert [()] * len(sent) == [tuple(compiled.judge(PORTAL_ID, PROP_ID, each)) for each in sent]
     orjson.dumps(plan.model_dump(mode="json"))
+
+
+def test_what_the_gateway_adds_is_asked_of_nobody():
+    """A plan is held to events before they have it: click ids stand in the page's URL then."""
+    landings = [event(extra={"gclid": f"G{number}", "zclid": "z", "event_id": "e", "kind": "x"}) for number in range(50)]  # fmt: skip
+    _, _, plan = inferred(landings)
+    assert ["extra.kind"] == list(fields_of(plan, "pageview/view"))

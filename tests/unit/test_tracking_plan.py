@@ -278,6 +278,20 @@ def test_a_broken_page_fills_no_log():
     assert 200 == sum(len(each.tallies) for each in verdicts)
 
 
+def test_who_breaks_a_plan_in_thousands_of_ways_fills_no_log():
+    """Of so many kinds of violation within ten seconds the last are only counted, and no line tells of the first ones anew."""
+    fields = {f"extra.f{number}": {"required": True, "severity": "warn"} for number in range(11)}
+    line = pipeline_of(own(events=[{"event": "a/b", "fields": fields}]))
+
+    def told(number):
+        extra = {f"f{bit}": 1 for bit in range(11) if number >> bit & 1}
+        verdict = decide(post(event("a", "b", extra=extra)), pipeline=line)[1].verdicts[0]
+        return isinstance(verdict.remarks["plan_violations"], list)
+
+    assert 1_024 == sum(told(number) for number in range(1, 2_047))
+    assert 9 == sum(told(1) for _ in range(20))
+
+
 def test_a_batch_is_judged_event_by_event():
     """One that is held holds up no other."""
     body = orjson.dumps([event(), RIGHT[0]])
