@@ -229,6 +229,7 @@ def _hit(rng: random.Random, visitor: Visitor) -> Hit:
     referrer = rng.choice(_OUTSIDE) if is_landing else f"{ORIGIN}/"
     mobile = "Mobile" in visitor.user_agent
     fields: dict[str, Any] = {
+        "sent_at": int(time.time() * 1_000),
         "uid": visitor.uid,
         "aid": visitor.uid,
         "cid": "",

@@ -24,7 +24,7 @@ plan_app = typer.Typer(
 
 @plan_app.command("check")
 def check(
-    file: Annotated[Path, typer.Argument(help="The plan, a TOML file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The plan, a TOML file.")],
     *,
     against: Annotated[
         Path | None,
