@@ -1,7 +1,7 @@
 """The ids that Meta's pixel keeps in a browser, `_fbp` and `_fbc`, made where the pixel has not made them.
 
 Forms: `fb.<index>.<milliseconds>.<random>` and `fb.<index>.<milliseconds>.<fbclid>`, where the index says how many dots the cookie's domain has: 1 for `shop.example`.
-What always holds: a cookie that is there already is never written. Source: Meta for Developers, Conversions API, fbp and fbc parameters.
+What always holds: a cookie that is there already is never written, but for a visitor whose UID was erased: nothing leads from it to the next. Source: Meta for Developers, Conversions API, fbp and fbc parameters.
 """
 
 from __future__ import annotations
@@ -22,9 +22,18 @@ _CLICK = re.compile(r"[A-Za-z0-9_.-]{1,500}\Z")
 _MOST_RANDOM = 1 << 31
 
 
-def add(extra: JsonObject, prepared: Prepared, fbclid: str, made: dict[str, str]) -> None:
-    """Add `extra.fbp`, and `extra.fbc` where a click is known of, unless the event has them; `made` gets those of which cookies are due."""
+def add(
+    extra: JsonObject, prepared: Prepared, fbclid: str, made: dict[str, str], *, is_erased: bool = False
+) -> None:
+    """Add `extra.fbp`, and `extra.fbc` where a click is known of, unless the event has them; `made` gets those of which cookies are due.
+
+    `is_erased`: the event came with a UID that was erased. An empty text in `made` ends a cookie.
+    """
     cookie_header, stamp = prepared.request.head.cookie, prepared.stamp
+    if is_erased:
+        if values(cookie_header, CLICK):
+            made.setdefault(CLICK, "")
+        cookie_header = ""
     site = prepared.owner.site if prepared.owner is not None else ""
     index = site.count(".")
     browser = made.get(BROWSER) or _kept(cookie_header, BROWSER)

@@ -82,7 +82,8 @@ class Visits:
         if self._touch_name:
             self._add_touches(prepared, context, visit, landing)
         if self._makes_meta_ids:
-            meta_ids.add(extra, prepared, landing.click_ids.get("fbclid", ""), visit.meta_ids)
+            click, is_erased = landing.click_ids.get("fbclid", ""), pending.cause == "erased"
+            meta_ids.add(extra, prepared, click, visit.meta_ids, is_erased=is_erased)
 
     def headers(self, prepared: Prepared, uid: str) -> Headers:
         """Give the `Set-Cookie` headers that keep the visit of this UID, which the browser will have after this answer."""
@@ -112,7 +113,8 @@ class Visits:
             text = self._touch_signer.sign(touches.written(visit.touches), site, uid)
             lend(self._touch_name, text, self._touch_lifetime_s)
         for name, value in visit.meta_ids.items():
-            lend(name, value, meta_ids.lifetime_s(), is_hidden=False)
+            lifetime_s = meta_ids.lifetime_s() if value else 0
+            found.append(self._cookie.lend(name, value, host, site, lifetime_s=lifetime_s, is_hidden=False))
         return tuple(found)
 
     @staticmethod

@@ -387,3 +387,18 @@ def test_no_two_cookies_have_one_name():
             make_settings(**{one[0]: {one[1]: "_asm_uid"}, other[0]: {}})
     with pytest.raises(ValueError, match="a name of its own"):
         make_settings(session={"cookie": "x"}, campaign={"touch_cookie": "x"})
+
+
+def test_metas_ids_of_an_erased_visitor_lead_to_nobody():
+    """They would be under her old UID and under the one that comes after it."""
+    pipeline = shop(campaign={"meta_ids": True})
+    cookie = f"_asm_uid={UID}; _fbp=fb.1.1700000000000.42; _fbc=fb.1.1700000000000.old"
+    prepared = pipeline.prepare(post(event(uid=UID), cookie=cookie), STAMP)
+    assert pipeline.resolve(prepared, [Binding(is_erased=True)])
+    decision = pipeline.decide(prepared, [Binding()])
+    sent = orjson.loads(decision.verdicts[0].record.body)
+    written = [value for name, value in decision.reply.headers if name == "Set-Cookie"]
+    assert UID != sent["uid"]
+    assert "fb.1.1700000000000" not in orjson.dumps(sent).decode()
+    assert any(each.startswith(f"_fbp={sent['extra']['fbp']};") for each in written)
+    assert any(each.startswith("_fbc=; Path=/; Max-Age=0") for each in written)
