@@ -104,6 +104,9 @@ class Duplicates:
             and not (decoded.is_batch or head.content_encoding or envelope.fields)
         )
         content = fingerprint(request.body if is_body else orjson.dumps(fields), seed)
+        if sending.scope.behind_id:
+            # What is handed on to the collector beside the event.
+            content ^= fingerprint(sending.scope.behind_id.encode("utf-8", "replace"), seed)
         if not uid:
             # Its own stands in its content.
             whose = sending.visitor.uid or f"\0{sending.client_ip}\0{head.user_agent}"

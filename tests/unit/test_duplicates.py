@@ -306,3 +306,12 @@ async def test_a_window_of_zero_looks_for_nothing():
     bench = make_bench(duplicates={"dedup_window_seconds": 0})
     await taken(bench, page_view(), page_view())
     assert 2 == len(await bench.spooled())
+
+
+async def test_what_is_handed_on_beside_an_event_is_a_part_of_its_content():
+    """A page that hard-codes its request id, and says in the query string what it tells, loses nothing."""
+    bench = make_bench()
+    ways = [f"{query('r-1')}&delivery_src={way}" for way in ("mail", "push", "push")]
+    answers = await taken(bench, *(post(event(uid=UID), way) for way in ways))
+    assert ["accepted", "accepted"] == [each["outcome"] for each in answers[:2]]
+    assert 2 <= len(await bench.spooled())
