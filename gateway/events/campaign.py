@@ -17,7 +17,7 @@ from gateway.events.channels import channel_of
 from gateway.events.forms import parse_query
 from gateway.events.page import url_of
 from gateway.events.referrers import Referrers
-from gateway.events.remembering import remembered
+from gateway.events.remembering import remembered_together
 
 if TYPE_CHECKING:
     from gateway import settings_visits
@@ -75,7 +75,7 @@ class Campaigns:
         self._names = {**policy.parameters, **_CAMPAIGN}
         self._click_ids = frozenset({*CLICK_IDS, *policy.click_ids})
         self._referrers = Referrers(policy.known_referrers, policy.internal_hosts)
-        self._read = remembered(_CACHED, self._read_landing)
+        self._read = remembered_together(_CACHED, self._read_landing)
 
     def landing(self, context: JsonObject, occasion: Occasion) -> Landing:
         """Give what an event's page and referrer say of where its visitor came from."""

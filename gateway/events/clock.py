@@ -15,7 +15,7 @@ import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gateway.events.remembering import remembered
+from gateway.events.remembering import remembered_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +56,7 @@ class Clock:
         self._bound_ms = policy.max_clock_skew_seconds * 1_000
         self._age_ms = policy.max_event_age_days * _DAY_MS
         self._zone = zone
-        self._read = remembered(_CACHED, self._read_moment)
+        self._read = remembered_together(_CACHED, self._read_moment)
 
     def add(self, pending: Pending, extra: JsonObject, context: JsonObject, now_ms: int) -> None:
         """Add `context.clock` and `extra.corrected_time`, where there is something to say and they are absent."""

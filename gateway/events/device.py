@@ -15,7 +15,7 @@ from ua_parser.regex import Resolver
 
 from gateway.events import client_hints
 from gateway.events.in_app import app_of
-from gateway.events.remembering import remembered
+from gateway.events.remembering import remembered_together
 
 if TYPE_CHECKING:
     from ua_parser import UserAgent
@@ -75,7 +75,7 @@ class Devices:
         self.wanted_headers = {"off": (), "low": client_hints.LOW}.get(
             hints, client_hints.LOW + client_hints.HIGH
         )
-        self.device = remembered(_CACHED, self._device)
+        self.device = remembered_together(_CACHED, self._device)
 
     def add(self, context: JsonObject, occasion: Occasion) -> None:
         """Add `context.userAgent`, `device`, `os` and `browser`, where they are absent."""

@@ -19,7 +19,7 @@ from gateway.events.forms import parts_of
 from gateway.events.hints import hints
 from gateway.events.phones import Patience, Phones
 from gateway.events.protection import Work
-from gateway.events.remembering import remembered
+from gateway.events.remembering import remembered, remembered_together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +83,7 @@ class Masking:
         # What the names say that events are made of. Bounded; when it is full, it begins anew.
         self._names: dict[str, int] = {}
         self._header = remembered(_HEADS, self._finder.masked)
-        self._of_visitor = remembered(_HEADS, self._masked_visitor)
+        self._of_visitor = remembered_together(_HEADS, self._masked_visitor)
 
     def request(self, request: Request) -> Request:
         """Give a request whose head tells nothing raw of the visitor: page, program, languages and all that the settings ask for are masked."""

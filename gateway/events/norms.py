@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Literal
 from gateway.events.addresses import field_kind, normalise_email, normalise_phone
 from gateway.events.geography import country_code, state_code
 from gateway.events.hashing import digest, is_hash
-from gateway.events.remembering import remembered
+from gateway.events.remembering import remembered_together
 from gateway.events.spellings import GMAIL
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def _e164(text: str, region: str) -> str | None:
 
 
 # Parsing takes longer than everything else here, and each platform asks for the same number.
-_number = remembered(4_096, normalise_phone)
+_number = remembered_together(4_096, normalise_phone)
 
 
 def _meta_phone(text: str, region: str) -> str | None:

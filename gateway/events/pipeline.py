@@ -30,7 +30,7 @@ from gateway.events.preflights import Preflights
 from gateway.events.recording import Recorder
 from gateway.events.relay import RelayPolicy, asked_format
 from gateway.events.releases import Releases
-from gateway.events.remembering import remembered
+from gateway.events.remembering import remembered, remembered_together
 from gateway.events.screening import Properties, envelope_problem, is_origin
 from gateway.events.shapes import Shapes
 from gateway.events.site_steps import site_steps
@@ -122,7 +122,7 @@ class Pipeline:
             lambda query: self._scope(wire.read_envelope(joined(parse_query(query), self._shapes.max_keys))),
         )
         # By property and origin: what one property allows, another may not.
-        self._about_origin = remembered(_SCOPES, self._read_origin)
+        self._about_origin = remembered_together(_SCOPES, self._read_origin)
 
     def prepare(self, request: Request, stamp: Stamp) -> Prepared:
         """Decode, screen and claim: find out what came, whose property it is of, and whom each event names."""

@@ -8,7 +8,7 @@ import pytest
 
 from gateway.events.model import Reply
 from gateway.events.pipeline import Pipeline
-from gateway.events.remembering import LONGEST, remembered
+from gateway.events.remembering import LONGEST, remembered, remembered_together
 from gateway.web.fast import encode_reply
 from tests.builders import QUERY, STAMP, event, make_settings, post
 
@@ -18,10 +18,19 @@ _LONG = 60_000
 def test_an_answer_is_remembered_where_the_texts_are_short():
     """Long ones are read each time, and answered the same."""
     asked = []
-    answer = remembered(2, lambda *texts: asked.append(texts) or "".join(texts))
+    answer = remembered_together(2, lambda *texts: asked.append(texts) or "".join(texts))
     for texts in (("a", "b"), ("a", "b"), ("x" * LONGEST, "y"), ("x" * LONGEST, "y")):
         assert "".join(texts) == answer(*texts)
     assert [("a", "b"), ("x" * LONGEST, "y"), ("x" * LONGEST, "y")] == asked
+
+
+def test_a_text_is_read_once_while_it_is_among_the_last():
+    """The oldest goes first; a long one is read each time."""
+    asked = []
+    answer = remembered(2, lambda text: asked.append(text) or text.upper())
+    for text in ("a", "b", "a", "c", "b", "a", "x" * (LONGEST + 1), "x" * (LONGEST + 1)):
+        assert text.upper() == answer(text)
+    assert ["a", "b", "c", "a", "x" * (LONGEST + 1), "x" * (LONGEST + 1)] == asked
 
 
 @pytest.mark.parametrize(
