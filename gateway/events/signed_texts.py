@@ -25,7 +25,7 @@ LONGEST = 3_600
 """No signed text is longer, in characters: browsers take 4,096 for name, value and attributes."""
 _SIGNED = re.compile(rf"1\.({KEY_ID})\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]{{22}})\Z")
 _MAC_BYTES = 16
-_REMEMBERED = 2_048
+_REMEMBERED = 8_192
 
 
 class SignedTexts(Generic[Read]):
