@@ -281,7 +281,7 @@ def requests(rng: random.Random, count: int) -> Iterator[Sent]:
         turn += 1
 
 
-def _request(rng: random.Random, number: int, turn: int) -> Sent:  # noqa: C901, PLR0911 -- a list of the ways to send
+def _request(rng: random.Random, number: int, turn: int) -> Sent:  # noqa: PLR0911 -- a list of the ways to send
     headers = _headers(rng, number)
     target = f"/event?{_query(rng, number)}"
     fields = marked_event(rng, number)
@@ -305,16 +305,9 @@ def _request(rng: random.Random, number: int, turn: int) -> Sent:  # noqa: C901,
             headers,
             b"",
         )
-    if way == 21:
-        link = quote(f"https://shop.example/{marker}", safe="")
-        return Sent(
-            "GET",
-            f"/event?{_query(rng, number, resp_type='redirect')}&ec=a&ea=click&uid=123456789&redirect_url={link}",
-            headers,
-            b"",
-        )
-    if way == 22:
-        link = quote(f"https://evil.example/{marker}", safe="")
+    if way in {21, 22}:
+        host = "shop.example" if way == 21 else "evil.example"
+        link = quote(f"https://{host}/{marker}", safe="")
         return Sent(
             "GET",
             f"/event?{_query(rng, number, resp_type='redirect')}&ec=a&ea=click&uid=123456789&redirect_url={link}",

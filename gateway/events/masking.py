@@ -144,19 +144,7 @@ class Masking:
                     renamed[key] = name
             if meaning == _PASSED:
                 continue
-            kind = value.__class__
-            if kind is str:
-                masked: Any = self._text(value, meaning, patience, depth)
-                if masked is not value:
-                    holder[key] = masked
-                    changed = True
-            elif kind is dict:
-                changed |= self._object(value, patience, depth)
-            elif kind is list:
-                changed |= self._array(value, meaning, patience, depth)
-            elif meaning == _FREE and _is_card_number(value):
-                holder[key] = PAYMENT_CARD
-                changed = True
+            changed |= self._value(holder, key, value, meaning, patience, depth)
         if renamed:
             _rename(holder, renamed)
         return changed or bool(renamed)
@@ -164,20 +152,26 @@ class Masking:
     def _array(self, values: list[Any], meaning: int, patience: _Looks, depth: int) -> bool:
         changed = False
         for place, value in enumerate(values):
-            kind = value.__class__
-            if kind is str:
-                masked: Any = self._text(value, meaning, patience, depth)
-                if masked is not value:
-                    values[place] = masked
-                    changed = True
-            elif kind is dict:
-                changed |= self._object(value, patience, depth)
-            elif kind is list:
-                changed |= self._array(value, meaning, patience, depth)
-            elif meaning == _FREE and _is_card_number(value):
-                values[place] = PAYMENT_CARD
-                changed = True
+            changed |= self._value(values, place, value, meaning, patience, depth)
         return changed
+
+    def _value(self, holder: Any, place: Any, value: Any, meaning: int, patience: _Looks, depth: int) -> bool:
+        """Mask what stands at a place of an object or an array, in place; `True` where something was masked."""
+        kind = value.__class__
+        if kind is str:
+            masked = self._text(value, meaning, patience, depth)
+            if masked is value:
+                return False
+            holder[place] = masked
+            return True
+        if kind is dict:
+            return self._object(value, patience, depth)
+        if kind is list:
+            return self._array(value, meaning, patience, depth)
+        if meaning == _FREE and _is_card_number(value):
+            holder[place] = PAYMENT_CARD
+            return True
+        return False
 
     def _text(self, text: str, meaning: int, patience: _Looks, depth: int) -> str:
         # An escape within a text within a text hides nothing from the finder; but the fields in it have policies of their own.
