@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from datetime import UTC, datetime
 
 import aiohttp
@@ -115,27 +114,40 @@ async def test_another_database_is_taken_under_load(tmp_path):
                 names.append(f"{prefix}-{len(names)}")
                 assert 200 == await sent(gateway, names[-1], {"X-Forwarded-For": LONDON})
 
-        stop = asyncio.Event()
-        visits = [asyncio.create_task(visit(prefix, stop)) for prefix in "ab"]
-
         async def said(event, count):
             await until(lambda: done(len(gateway.log_lines(event)) >= count), f"{count} times {event}")
 
         async def done(value):
             return value
 
-        shutil.copyfile(CITY, path)
-        await said("geo_database_taken", 2)
-        path.write_bytes(CITY.read_bytes()[:10_000])
-        await said("geo_database_refused", 2)
-        async with aiohttp.ClientSession() as session, session.get(f"{gateway.admin_url}/readyz") as response:
-            # Events are taken all the same.
-            assert 200 == response.status
-            assert "geo" in str((await response.json())["warnings"])
-        make_database(path, {"81.2.69.0/24": {"country_code": "SG"}})
-        await said("geo_database_taken", 4)
-        stop.set()
-        await asyncio.gather(*visits)
+        async def warned():
+            async with (
+                aiohttp.ClientSession() as session,
+                session.get(f"{gateway.admin_url}/readyz") as response,
+            ):
+                # Events are taken all the same.
+                assert 200 == response.status
+                # Each worker tells the one that answers now and then.
+                return "geo" in str((await response.json()).get("warnings"))
+
+        def put(content):
+            # In one piece: a worker that looks in between would see, and refuse, half a file.
+            new = path.with_suffix(".new")
+            new.write_bytes(content)
+            new.replace(path)
+
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as visits:
+            for prefix in "ab":
+                visits.create_task(visit(prefix, stop))
+            put(CITY.read_bytes())
+            await said("geo_database_taken", 2)
+            put(CITY.read_bytes()[:10_000])
+            await said("geo_database_refused", 2)
+            await until(warned, "the health says that the database is refused")
+            make_database(path, {"81.2.69.0/24": {"country_code": "SG"}})
+            await said("geo_database_taken", 4)
+            stop.set()
         assert 200 == await sent(gateway, "last", {"X-Forwarded-For": LONDON})
         events = await received(collector, *names, "last")
         assert {"country": "SG"} == events["last"]["body"]["context"]["geo"]
