@@ -5,6 +5,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+QA := .venv-qa
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
@@ -22,6 +23,15 @@ $(READY): pyproject.toml constraints.txt
 
 .PHONY: setup
 setup: $(READY) ## Make the virtual environment
+
+$(QA)/.ready: pyproject.toml constraints-qa.txt
+	@test -x $(QA)/bin/python || { echo 'making the virtual environment of the QA addon …'; $(PYTHON) -m venv $(QA); }
+	@echo 'installing mitmproxy and the gateway …'
+	@$(QA)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints-qa.txt --editable '.[qa]'
+	@touch $@
+
+.PHONY: qa
+qa: $(QA)/.ready ## Make the environment of the QA addon, with mitmproxy: .venv-qa/bin/mitmdump -s addons/tracking.py …
 
 .PHONY: demo
 demo: $(READY) ## Start gateway, stand-in collector and shop; Ctrl-C stops all

@@ -33,6 +33,7 @@ from gateway.settings_plan import TrackingPlan
 from gateway.settings_plugins import Plugins
 from gateway.settings_privacy import Privacy
 from gateway.settings_property import Property, with_consent
+from gateway.settings_qa import Qa
 from gateway.settings_script import Script, plain_url
 from gateway.settings_tls import Tls
 from gateway.settings_transformations import Transformation, one_for_all
@@ -109,6 +110,7 @@ class Settings(BaseSettings):
     clock: Clock = Clock()
     logging: Logging = Logging()
     consent: Consent = Consent()
+    qa: Qa = Qa()
     properties: tuple[Property, ...] = ()
 
     def revealed(self) -> dict[str, Any]:

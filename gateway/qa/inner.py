@@ -1,0 +1,212 @@
+"""The gateway without its sockets: the same endpoints, ingest and pipeline, with stores that end with the session.
+
+What always holds: nothing is decided here. A call goes the way that a request goes which reaches the public port, and gets the same reply; its moment is
+its own, so that a recording is judged by the time in which it was made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import secrets
+import time
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from gateway.assets.own import OwnScript
+from gateway.cookie_key import with_cookie_key
+from gateway.events.decisions import Decision, Prepared
+from gateway.events.model import JsonObject, Reply, Request, Stamp
+from gateway.events.outcome import Rejection
+from gateway.events.pipeline import Pipeline
+from gateway.ledger.memory import MemoryLedger
+from gateway.names import Names
+from gateway.qa.calls import request_of
+from gateway.sdk import script_source, source_map
+from gateway.surroundings import open_world
+from gateway.telemetry.journal import Journal
+from gateway.telemetry.metrics import Metrics
+from gateway.vendor_scripts import start_vendor_scripts
+from gateway.web.directory import Directory
+from gateway.web.endpoints import endpoints, traps
+from gateway.web.ingest import Ingest
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+    from pathlib import Path
+
+    from gateway.events.admission import Admission
+    from gateway.events.model import QuarantineEntry
+    from gateway.qa.calls import Call
+    from gateway.settings import Settings
+    from gateway.telemetry.logging import Log
+
+
+class Taken(msgspec.Struct, frozen=True):
+    """What became of a call: the reply, and of events what was decided (`None` where none came: a script, a preflight).
+
+    `originals` are the events as they came, before anything was changed: objects, or why one can't be read.
+    """
+
+    reply: Reply
+    prepared: Prepared | None = None
+    decision: Decision | None = None
+    originals: tuple[JsonObject | Rejection, ...] = ()
+
+
+class Inner:
+    """A gateway to ask. Made by `running_inner`."""
+
+    def __init__(self, directory: Directory, ingest: Ingest, hearing: _Hearing) -> None:
+        self._directory = directory
+        self._ingest = ingest
+        self._hearing = hearing
+
+    def stands_at(self, path: str) -> bool:
+        """Tell whether the gateway has something at a path."""
+        return path in self._directory.table
+
+    def request_of(self, call: Call, path: str) -> Request:
+        """Give what the gateway gets when this call reaches it under `path`."""
+        return request_of(call, path, self._ingest.address_header, self._ingest.wanted_headers)
+
+    async def take(self, call: Call, path: str | None = None) -> Taken:
+        """Take a call as a request of the gateway's own, under `path` (that of the call, unless given), which must be one that `stands_at`."""
+        request = self.request_of(call, call.path if path is None else path)
+        endpoint = self._directory.table[request.head.path]
+        stamp = Stamp(call.started_ms, int.from_bytes(secrets.token_bytes(20), "big"))
+        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        with self._hearing.of(stamp) as heard:
+            endpoint.answer(request, lambda reply: None if answered.done() else answered.set_result(reply))
+            reply = await answered
+        return Taken(reply, heard.prepared, heard.decision, tuple(heard.originals))
+
+
+class _Heard:
+    """What is heard of one call on its way."""
+
+    def __init__(self) -> None:
+        self.prepared: Prepared | None = None
+        self.decision: Decision | None = None
+        self.originals: Sequence[JsonObject | Rejection] = ()
+
+
+class _Hearing:
+    """Hears what is decided of which call: each has a stamp of its own."""
+
+    def __init__(self) -> None:
+        self._next = Stamp(0, 0)
+        self._open: dict[int, _Heard] = {}
+
+    @contextlib.contextmanager
+    def of(self, stamp: Stamp) -> Any:
+        """Hear of one call, which is submitted at once."""
+        self._next = stamp
+        heard = self._open[stamp.entropy] = _Heard()
+        try:
+            yield heard
+        finally:
+            del self._open[stamp.entropy]
+
+    def stamp(self) -> Stamp:
+        """Give the stamp of the call that is submitted now."""
+        return self._next
+
+    def came(self, stamp: Stamp, events: Sequence[JsonObject | Rejection]) -> None:
+        """Keep events as they came."""
+        if (heard := self._open.get(stamp.entropy)) is not None:
+            heard.originals = copy.deepcopy(events)
+
+    def decided(self, prepared: Prepared, decision: Decision) -> None:
+        """Keep what was decided."""
+        if (heard := self._open.get(prepared.stamp.entropy)) is not None:
+            heard.prepared, heard.decision = prepared, decision
+
+
+class _Admission:
+    """Admission with somebody who sees events before they are changed."""
+
+    def __init__(self, admission: Admission, hearing: _Hearing) -> None:
+        self._admission = admission
+        self._hearing = hearing
+
+    def admit(self, request: Request, stamp: Stamp, scope: Any, decoded: Any, **may: bool) -> Prepared:
+        self._hearing.came(stamp, decoded.events)
+        return self._admission.admit(request, stamp, scope, decoded, **may)
+
+
+class _Pipeline(Pipeline):
+    """The pipeline, heard."""
+
+    def __init__(self, settings: Settings, world: Any, hearing: _Hearing) -> None:
+        super().__init__(settings, world)
+        self._admission: Any = _Admission(self._admission, hearing)
+
+
+class _Journal(Journal):
+    """The journal, heard."""
+
+    def __init__(self, log: Log, metrics: Metrics, hearing: _Hearing) -> None:
+        super().__init__(log, metrics)
+        self._hearing = hearing
+
+    def decided(self, prepared: Prepared, decision: Decision, *args: Any) -> None:
+        """Say it, and let it be heard."""
+        super().decided(prepared, decision, *args)
+        self._hearing.decided(prepared, decision)
+
+
+class _NoSpool:
+    """Takes what nobody will deliver: a session's events go out with the page's own calls, or nowhere."""
+
+    pending = 0
+    damaged = 0
+    available = True
+
+    def append(self, payloads: Sequence[bytes]) -> asyncio.Future[None]:
+        del payloads
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.set_result(None)
+        return done
+
+
+class _NoQuarantine:
+    """Takes what nobody will release."""
+
+    async def put(self, entries: Sequence[QuarantineEntry]) -> None:
+        del entries
+
+
+@contextlib.asynccontextmanager
+async def running_inner(settings: Settings, log: Log, folder: Path) -> AsyncIterator[Inner]:
+    """Run a gateway inside until the context is left; what it writes, it writes to `folder` (the salt of the day, who came twice, its key).
+
+    Raises what `gateway.app.running_gateway` raises for settings that can't be used.
+    """
+    server = settings.server.model_copy(update={"workers": 1})
+    settings = with_cookie_key(settings.model_copy(update={"data_dir": folder, "server": server}))
+    hearing, metrics = _Hearing(), Metrics()
+    journal = _Journal(log, metrics, hearing)
+    async with contextlib.AsyncExitStack() as stack:
+        world, _ = await open_world(settings, journal, metrics, stack, is_first=True)
+        ledger: Any = MemoryLedger()
+        spool: Any = _NoSpool()
+        held: Any = _NoQuarantine()
+        ingest = Ingest(
+            _Pipeline(settings, world, hearing),
+            ledger,
+            spool,
+            held,
+            journal,
+            max_body_bytes=settings.server.max_body_bytes,
+            stamp=hearing.stamp,
+        )
+        stack.push_async_callback(ingest.drain)
+        names = Names(settings.paths, time.time_ns() // 1_000_000)
+        script = OwnScript(script_source, names, settings.script.cache_seconds)
+        vendor = await start_vendor_scripts(settings, journal, metrics, names, stack, is_first=True)
+        parts = endpoints(ingest, script, vendor.shelves, source_map)
+        table = Directory(parts, names, metrics.path_counter, traps(ingest, settings.bots.honeypot_path))
+        yield Inner(table, ingest, hearing)

@@ -1,0 +1,51 @@
+"""`[qa]`: how a site's tracking is checked by the mitmproxy addon and the command `qa`; a gateway that serves does not read it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from gateway.settings_types import Host, Section
+
+Severity = Literal["error", "warning", "note", "off"]
+RuleId = Literal[
+    "raw-identity-in-url",
+    "raw-identity-in-field",
+    "cid-not-hash",
+    "cid-of-other-spelling",
+    "cid-changed",
+    "cid-contradiction",
+    "uid-changed",
+    "reset-missing",
+    "identify-repeated",
+    "event-before-consent",
+    "required-field-missing",
+    "unknown-event",
+    "malformed-event",
+    "duplicate-event",
+    "wrong-property",
+    "third-party-host",
+    "script-changed",
+    "collector-slow",
+    "collector-failing",
+]
+
+
+class Qa(Section):
+    """`[qa]`. `tracking_hosts` are tracking names beside `server.public_url` and the vendor's; `sign_out_paths` what the site calls when somebody signs out.
+
+    `severity` says how grave a broken rule is, by its id; `off` looks away.
+    """
+
+    tracking_hosts: tuple[Host, ...] = ()
+    vendor_hosts: tuple[Host, ...] = (
+        "a.cdp.asia",
+        "ap2-a.cdp.asia",
+        "sandbox-a.cdp.asia",
+        "st-a.cdp.asia",
+        "sandbox-st-a.cdp.asia",
+    )
+    sign_out_paths: tuple[str, ...] = ("/logout", "/signout", "/sign-out", "/account/logout")
+    slow_ms: int = Field(default=1_000, ge=1, le=600_000)
+    severity: dict[RuleId, Severity] = Field(default={})
