@@ -56,6 +56,8 @@ lint: $(READY) ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@if test -e $(QA)/.ready; then $(BIN)/mypy --python-executable $(QA)/bin/python --follow-imports silent addons/tracking.py addons/tracking_parts; \
+	  else echo 'the types of addons/ are not checked: they need mitmproxy, which `make qa` gets'; test -z "$$TRACKING_GATEWAY_REQUIRE_QA"; fi
 
 .PHONY: script
 script: tools/node_modules ## Make what browsers get of web_event.js (needs npm; running the gateway does not)

@@ -9,6 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "gateway").rglob("*.py"))
+ADDONS = sorted((ROOT / "addons").rglob("*.py"))
 
 # Each room and what it may import, besides itself. `settings` are types that all may read.
 ROOMS = {
@@ -199,7 +200,7 @@ def test_the_pure_core_has_no_clock_no_randomness_and_no_io(module):
     assert not calls & {"now", "utcnow", "today"}
 
 
-@pytest.mark.parametrize("module", MODULES, ids=lambda module: str(module.relative_to(ROOT)))
+@pytest.mark.parametrize("module", [*MODULES, *ADDONS], ids=lambda module: str(module.relative_to(ROOT)))
 def test_a_module_is_about_one_thing(module):
     """It says what in its docstring, and stays short."""
     text = module.read_text(encoding="utf-8")

@@ -113,6 +113,7 @@ class Session:
         self.recogniser = Recogniser(settings, inner.stands_at)
         self.examined: list[Examined] = []
         self.calls = 0
+        self._news: list[Finding] = []
 
     def next_number(self) -> int:
         """Number a call: from 1, tracking or not."""
@@ -153,12 +154,18 @@ class Session:
         """Everything that is wrong, in the order of the calls."""
         return [finding for each in self.examined for finding in each.findings]
 
+    def news(self) -> list[Finding]:
+        """Give what was found since this was last asked, as it came."""
+        news, self._news = self._news, []
+        return news
+
     def _add(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
             severity = self._severity[finding.rule]
             if severity != "off":
                 found = msgspec.structs.replace(finding, severity=severity)
                 self._of(finding.call).findings.append(found)
+                self._news.append(found)
 
     def _of(self, number: int) -> Examined:
         return next(each for each in reversed(self.examined) if each.call.number == number)
