@@ -11,6 +11,7 @@ import orjson
 
 from gateway.qa.calls import Call, Heard
 from gateway.qa.inner import running_inner
+from gateway.qa.reports import gather
 from gateway.qa.session import Looks, Session, found
 from gateway.settings import Logging, Settings
 from gateway.telemetry.logging import open_log
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.qa.findings import Finding
+    from gateway.qa.reports import SessionModel
     from gateway.qa.session import Check, Examined, Sight
 
 RAW_EMAIL = "Lan.Nguyen@Example.com"
@@ -127,3 +129,10 @@ def messy_findings() -> list[Finding]:
         found("malformed-event", 7, "", "bad JSON", event=0),
         found("raw-identity-in-url", 8, "extra.url", "an e-mail address", event=0),
     ]
+
+
+async def messy_model(folder: Path) -> SessionModel:
+    """Give the model of `messy_visit` with `messy_findings`."""
+    async with session_of(folder, [Scripted(messy_findings())]) as session:
+        await messy_visit(session)
+    return gather(session, make_settings(), source="visit.har", mode="recording")

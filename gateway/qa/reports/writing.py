@@ -7,8 +7,12 @@ import secrets
 from typing import TYPE_CHECKING
 
 from gateway.qa.reports.documents import json_document
+from gateway.qa.reports.junit import junit_document
+from gateway.qa.reports.page import html_document
+from gateway.qa.reports.sarif import sarif_document
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from gateway.qa.findings import Order
@@ -28,11 +32,16 @@ def write_reports(
 
     `fail_on` is the least grave severity at which a rule is a failed test in the JUnit report. Raises `OSError` for a place that can't be written.
     """
-    del html, junit, sarif, fail_on
+    asked: tuple[tuple[Path | None, Callable[[], bytes]], ...] = (
+        (html, lambda: html_document(model)),
+        (junit, lambda: junit_document(model, fail_on)),
+        (json, lambda: json_document(model)),
+        (sarif, lambda: sarif_document(model)),
+    )
     written = []
-    for path, make in ((json, json_document),):
+    for path, make in asked:
         if path is not None:
-            _write(path, make(model))
+            _write(path, make())
             written.append(path)
     return written
 
