@@ -21,9 +21,9 @@ from gateway.events.decisions import Decision, Prepared
 from gateway.events.model import JsonObject, Reply, Request, Stamp
 from gateway.events.outcome import Rejection
 from gateway.events.pipeline import Pipeline
-from gateway.ledger.memory import MemoryLedger
 from gateway.names import Names
 from gateway.qa.calls import request_of
+from gateway.qa.stores import open_stores
 from gateway.sdk import script_source, source_map
 from gateway.surroundings import open_world
 from gateway.telemetry.journal import Journal
@@ -38,9 +38,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.events.admission import Admission
-    from gateway.events.model import QuarantineEntry
     from gateway.qa.calls import Call
     from gateway.settings import Settings
+    from gateway.spool.contract import Spool
     from gateway.telemetry.logging import Log
 
 
@@ -59,10 +59,16 @@ class Taken(msgspec.Struct, frozen=True):
 class Inner:
     """A gateway to ask. Made by `running_inner`."""
 
-    def __init__(self, directory: Directory, ingest: Ingest, hearing: _Hearing) -> None:
+    def __init__(self, directory: Directory, ingest: Ingest, hearing: _Hearing, spool: Spool) -> None:
         self._directory = directory
         self._ingest = ingest
         self._hearing = hearing
+        self._spool = spool
+
+    @property
+    def pending(self) -> int:
+        """How many accepted events the collector does not have yet; 0 where none are sent on."""
+        return self._spool.pending
 
     def stands_at(self, path: str) -> bool:
         """Tell whether the gateway has something at a path."""
@@ -158,32 +164,13 @@ class _Journal(Journal):
         self._hearing.decided(prepared, decision)
 
 
-class _NoSpool:
-    """Takes what nobody will deliver: a session's events go out with the page's own calls, or nowhere."""
-
-    pending = 0
-    damaged = 0
-    available = True
-
-    def append(self, payloads: Sequence[bytes]) -> asyncio.Future[None]:
-        del payloads
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        done.set_result(None)
-        return done
-
-
-class _NoQuarantine:
-    """Takes what nobody will release."""
-
-    async def put(self, entries: Sequence[QuarantineEntry]) -> None:
-        del entries
-
-
 @contextlib.asynccontextmanager
-async def running_inner(settings: Settings, log: Log, folder: Path) -> AsyncIterator[Inner]:
+async def running_inner(
+    settings: Settings, log: Log, folder: Path, *, sends: bool = False
+) -> AsyncIterator[Inner]:
     """Run a gateway inside until the context is left; what it writes, it writes to `folder` (the salt of the day, who came twice, its key).
 
-    Raises what `gateway.app.running_gateway` raises for settings that can't be used.
+    With `sends`, what it accepts is in `folder` before it answers, and goes on to the collector. Raises what `gateway.app.running_gateway` raises for settings that can't be used.
     """
     server = settings.server.model_copy(update={"workers": 1})
     settings = with_cookie_key(settings.model_copy(update={"data_dir": folder, "server": server}))
@@ -191,9 +178,7 @@ async def running_inner(settings: Settings, log: Log, folder: Path) -> AsyncIter
     journal = _Journal(log, metrics, hearing)
     async with contextlib.AsyncExitStack() as stack:
         world, _ = await open_world(settings, journal, metrics, stack, is_first=True)
-        ledger: Any = MemoryLedger()
-        spool: Any = _NoSpool()
-        held: Any = _NoQuarantine()
+        ledger, spool, held, deadline = await open_stores(settings, journal, stack, sends=sends)
         ingest = Ingest(
             _Pipeline(settings, world, hearing),
             ledger,
@@ -209,4 +194,7 @@ async def running_inner(settings: Settings, log: Log, folder: Path) -> AsyncIter
         vendor = await start_vendor_scripts(settings, journal, metrics, names, stack, is_first=True)
         parts = endpoints(ingest, script, vendor.shelves, source_map)
         table = Directory(parts, names, metrics.path_counter, traps(ingest, settings.bots.honeypot_path))
-        yield Inner(table, ingest, hearing)
+        try:
+            yield Inner(table, ingest, hearing, spool)
+        finally:
+            deadline.begin()
