@@ -31,7 +31,8 @@ def call_of(flow: HTTPFlow, number: int, *, is_whole: bool = True) -> Call:
     started_ms = int(request.timestamp_start * 1000)
     if not is_whole:
         return Call(
-            number=number, started_ms=started_ms, method=request.method, host=host, path=path, scheme=request.scheme, port=request.port
+            number=number, started_ms=started_ms, method=request.method, host=host, path=path, scheme=request.scheme, port=request.port,
+            peer=_address_of(flow.client_conn),
         )  # fmt: skip
     headers = _headers(request.headers)
     if not any(name == "host" for name, _ in headers):

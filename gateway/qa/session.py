@@ -18,6 +18,7 @@ from gateway.qa.calls import Call, Heard
 from gateway.qa.findings import RULES, Finding
 from gateway.qa.inner import Taken
 from gateway.qa.recognition import Known, Recogniser
+from gateway.qa.story import Storyteller
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -111,6 +112,7 @@ class Session:
         self._severity = {rule: settings.qa.severity.get(rule, RULES[rule].severity) for rule in RULES}
         self._checks = checks
         self.recogniser = Recogniser(settings, inner.stands_at)
+        self.story = Storyteller(settings)
         self.examined: list[Examined] = []
         self.calls = 0
         self._news: list[Finding] = []
@@ -129,18 +131,22 @@ class Session:
             self._add(check.request(examined))
             for sight in examined.events:
                 self._add(check.event(sight))
+        for sight in examined.events:
+            self.story.event(sight)
         return examined
 
     def heard(self, examined: Examined, heard: Heard) -> list[Finding]:
         """Hear the answer of a call; gives what was found by it."""
         examined.heard = heard
         before = len(examined.findings)
+        self.story.heard(examined)
         for check in self._checks:
             self._add(check.heard(examined))
         return examined.findings[before:]
 
     def passed(self, call: Call) -> None:
         """Hear of a call that is not tracking."""
+        self.story.passed(call)
         for check in self._checks:
             self._add(check.passed(call))
 
