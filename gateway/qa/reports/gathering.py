@@ -27,6 +27,7 @@ from gateway.qa.reports.model import (
     RuleRow,
     SessionModel,
 )
+from gateway.qa.reports.retelling import retold
 from gateway.qa.reports.wording import counted, cut, page_of, place_of, shown
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ class _Gathering:
 
     def model(self, source: str, mode: str) -> SessionModel:
         rules, findings = self._rules(), self._finding_rows()
-        calls, calls_left_out = self._call_rows()
+        calls, calls_left_out = self._call_rows({each.call for each in findings})
         names = Counter(_name(sight) for each in self._examined for sight in each.events)
         flows, flows_left_out = self._flows()
         hosts = self._hosts()
@@ -109,6 +110,7 @@ class _Gathering:
             rules=rules,
             findings=findings,
             calls=calls,
+            identities=retold(self._session.story.told(), self._kinds.cid, self._started_ms),
             names=tuple(NameRow(*each) for each in names.most_common(self._bounds.names)),
             flows=flows,
             hosts=hosts[: self._bounds.hosts],
@@ -176,11 +178,15 @@ class _Gathering:
             at_ms=examined.call.started_ms - self._started_ms,
         )
 
-    def _call_rows(self) -> tuple[tuple[CallRow, ...], int]:
-        """Give the rows, those with findings before all others where not all find room, in the order of the calls; and how many did not."""
+    def _call_rows(self, wanted: set[int]) -> tuple[tuple[CallRow, ...], int]:
+        """Give the rows in the order of the calls, and how many found no room: those of the findings that are told come first, then others with findings."""
         every = [(each, sight) for each in self._examined for sight in (each.events or (None,))]
-        room = self._bounds.calls
-        kept = sorted(range(len(every)), key=lambda at: (not every[at][0].findings, at))[:room]
+
+        def weight(at: int) -> tuple[bool, bool, int]:
+            examined = every[at][0]
+            return examined.call.number not in wanted, not examined.findings, at
+
+        kept = sorted(range(len(every)), key=weight)[: self._bounds.calls]
         rows = tuple(self._call_row(*every[at]) for at in sorted(kept))
         return rows, len(every) - len(rows)
 

@@ -12,7 +12,7 @@ from gateway.events.hashing import is_hash, keyed_parts
 from gateway.events.identity import Identities
 from gateway.events.places import ID_NAMES, cid_places, customers
 from gateway.qa.reports.model import Change
-from gateway.qa.reports.wording import cut, shown
+from gateway.qa.reports.wording import cut, opaque, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +26,12 @@ _DEEPEST = 8
 _BY_LENGTH = {32: "md5", 40: "sha1", 64: "sha256"}
 _NAMES_OF_VISITS = frozenset({"sid"})
 ABSENT, NOT_SENT = "nothing", "not sent"
+HASHES = frozenset({"md5", "sha1", "sha256", "hmac-sha256"})
+RAW = frozenset({"raw e-mail", "raw phone", "text with an address"})
+"""Kinds that are somebody's address, and kinds that are a hash."""
+
+_UIDS = frozenset({"uid", "aid", "extra.reset_uid", "extra.generate_uid"})
+_PLAIN = frozenset({ABSENT, NOT_SENT, "number", "text", "empty"})
 
 
 class Kinds:
@@ -47,8 +53,12 @@ class Kinds:
                 sent is not None and path in before and path in after and old != new and _holds(old)
             ):
                 continue
+            first = ABSENT if path not in before else self.kind(old)
             then = (ABSENT if path not in after else self.kind(new)) if sent is not None else NOT_SENT
-            found.append(Change(cut(shown(path), 80), ABSENT if path not in before else self.kind(old), then))
+            if path in _UIDS and {first, then} <= _PLAIN:
+                # A visitor's number, as it was or written down once more, is no news.
+                continue
+            found.append(Change(cut(shown(path), 80), first, then))
             if len(found) == _MOST_CHANGES:
                 break
         return tuple(found)
@@ -73,12 +83,12 @@ class Kinds:
             return ""
         if parts := keyed_parts(cid):
             return f"{shown(parts[0])}:{parts[1][:8]}…"
-        opaque = self._identities.opaque_uid(cid)
-        return f"{opaque[:8]}…" if is_hash(opaque) else cut(shown(opaque), 16)
+        hashed = self._identities.opaque_uid(cid)
+        return f"{hashed[:8]}…" if is_hash(hashed) else cut(shown(hashed), 16)
 
     def uid(self, uid: str) -> str:
         """Give a UID; one that is an address is a hash of it."""
-        return cut(shown(self._identities.opaque_uid(uid)), 40)
+        return opaque(self._identities.opaque_uid(uid))
 
     def _may_hold(self, path: str, named: set[str]) -> bool:
         name = path.rpartition(".")[2].partition("[")[0]

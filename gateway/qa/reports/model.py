@@ -131,6 +131,52 @@ class HostRow(msgspec.Struct, frozen=True, kw_only=True):
     slowest_ms: int
 
 
+class StayRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A visitor's time under one UID; `cid`, cut short, is the customer whose it became, empty for nobody yet."""
+
+    uid: str
+    begins: str
+    first_call: int
+    last_call: int
+    events: int
+    cid: str
+
+
+class StepRow(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a visitor's identity: `kind` is one of `gateway.qa.story`'s, `said` is it in words; `was` is what held before, CIDs are cut short."""
+
+    kind: str
+    said: str
+    call: int
+    event: int
+    at_ms: int
+    uid: str
+    cid: str
+    was: str
+    name: str
+
+
+class VisitorRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One browser's story; stays and steps are in the order of the calls."""
+
+    number: int
+    portal_id: str
+    site: str
+    stays: tuple[StayRow, ...]
+    steps: tuple[StepRow, ...]
+    stays_left_out: int
+    steps_left_out: int
+
+
+class Identities(msgspec.Struct, frozen=True, kw_only=True):
+    """Who was there: visitors with their UIDs, and events that are no browser's."""
+
+    visitors: tuple[VisitorRow, ...]
+    visitors_left_out: int
+    servers_events: int
+    others_events: int
+
+
 class LeftOut(msgspec.Struct, frozen=True, kw_only=True):
     """How many rows the bounds have kept out."""
 
@@ -156,6 +202,7 @@ class SessionModel(msgspec.Struct, frozen=True, kw_only=True):
     rules: tuple[RuleRow, ...]
     findings: tuple[FindingRow, ...]
     calls: tuple[CallRow, ...]
+    identities: Identities
     names: tuple[NameRow, ...]
     flows: tuple[FlowRow, ...]
     hosts: tuple[HostRow, ...]

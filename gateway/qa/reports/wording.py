@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.qa.story import shown as shown_uid
 from gateway.telemetry.redaction import redact
 from gateway.terminal import plain
 
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
 def shown(text: str) -> str:
     """Give a text of which nothing is known, on one line: its first 200 characters, with addresses as words."""
     return plain(redact(text).replace("\n", " "))
+
+
+def opaque(uid: str) -> str:
+    """Give a UID that holds no address (`Identities.opaque_uid`), as the story does: its digits are its own, whatever they look like."""
+    return cut(plain(shown_uid(uid)), 40)
 
 
 def cut(text: str, longest: int) -> str:
@@ -35,4 +41,15 @@ def page_of(call: Call) -> str:
 
 def counted(number: int, word: str) -> str:
     """Give `1 error`, `2 errors`."""
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
+    many = f"{word}es" if word.endswith("s") else f"{word}s"
+    return f"{number:,} {word if number == 1 else many}"
+
+
+def moment(at_ms: int) -> str:
+    """Give a moment of a session, from its start: `3.2 s`, `4:05 min`, `1:02:03 h`."""
+    seconds = at_ms // 1000
+    if seconds < 60:
+        return f"{at_ms / 1000:.1f} s"
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02} h" if hours else f"{minutes}:{seconds:02} min"
