@@ -4,6 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.qa.customer_ids import CustomerIds
+from gateway.qa.identifies import Identifies
+from gateway.qa.raw_identity import RawIdentity
+from gateway.qa.reading import Reader
+from gateway.qa.resets import Resets
+from gateway.qa.uid_changes import UidChanges
+
 if TYPE_CHECKING:
     from gateway.qa.session import Check
     from gateway.settings import Settings
@@ -11,5 +18,11 @@ if TYPE_CHECKING:
 
 def checks(settings: Settings) -> tuple[Check, ...]:
     """Make the checks of a session: each begins anew."""
-    del settings
-    return ()
+    reader = Reader(settings)
+    return (
+        RawIdentity(reader),
+        CustomerIds(reader),
+        UidChanges(settings),
+        Resets(settings),
+        Identifies(settings),
+    )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from gateway.qa.inner import Inner
     from gateway.settings import Settings
-    from gateway.settings_qa import RuleId
+    from gateway.settings_qa import RuleId, Severity
 
 
 class Sight(msgspec.Struct, frozen=True):
@@ -109,7 +109,7 @@ class Session:
 
     def __init__(self, settings: Settings, inner: Inner, checks: Sequence[Check]) -> None:
         self._inner = inner
-        self._severity = {rule: settings.qa.severity.get(rule, RULES[rule].severity) for rule in RULES}
+        self._severity = settings.qa.severity
         self._checks = checks
         self.recogniser = Recogniser(settings, inner.stands_at)
         self.story = Storyteller(settings)
@@ -167,7 +167,7 @@ class Session:
 
     def _add(self, findings: Iterable[Finding]) -> None:
         for finding in findings:
-            severity = self._severity[finding.rule]
+            severity = self._severity.get(finding.rule, finding.severity)
             if severity != "off":
                 found = msgspec.structs.replace(finding, severity=severity)
                 self._of(finding.call).findings.append(found)
@@ -177,11 +177,25 @@ class Session:
         return next(each for each in reversed(self.examined) if each.call.number == number)
 
 
-def found(rule: RuleId, call: int, place: str, detail: str, *, event: int = -1, other: int = 0) -> Finding:
-    """Give a finding; the session gives it the severity that the settings say."""
-    severity = RULES[rule].severity
+def found(
+    rule: RuleId,
+    call: int,
+    place: str,
+    detail: str,
+    *,
+    event: int = -1,
+    other: int = 0,
+    severity: Severity | None = None,
+) -> Finding:
+    """Give a finding, of the rule's severity unless this case has another; what the settings say of the rule goes before both."""
     return Finding(
-        rule=rule, severity=severity, call=call, event=event, place=place, detail=detail, other=other
+        rule=rule,
+        severity=severity or RULES[rule].severity,
+        call=call,
+        event=event,
+        place=place,
+        detail=detail,
+        other=other,
     )
 
 
