@@ -13,11 +13,14 @@ import logging
 from typing import TYPE_CHECKING
 
 from mitmproxy import ctx, exceptions
-from mitmproxy.log import ALERT
+from tracking_parts.content_view import show_views
 from tracking_parts.ending import ending
-from tracking_parts.flows import call_of, fates, heard_of, line_of, mark, place_of
+from tracking_parts.flows import call_of, fates, is_whole, line_of, mark, place_of, read_whole
 from tracking_parts.options import OptionWrong, add_options, wanted
+from tracking_parts.telling import is_failure, model_of, show, write
 from tracking_parts.visit import Visit
+
+from gateway.qa.showing import rows_of
 
 if TYPE_CHECKING:
     from mitmproxy.addonmanager import Loader
@@ -28,7 +31,7 @@ if TYPE_CHECKING:
     from gateway.qa.session import Examined, Session
 
 _log = logging.getLogger("tracking")
-_FATAL = 2
+_FOUND, _BROKEN = 1, 2
 _LEVELS = {"error": logging.WARNING, "warning": logging.WARNING, "note": logging.INFO}
 
 
@@ -45,30 +48,38 @@ class Tracking:
         self._examined: dict[str, Examined] = {}
 
     def load(self, loader: Loader) -> None:
-        """Tell of the options."""
+        """Tell of the options, and of how tracking calls are shown."""
         add_options(loader)
+        show_views(self._rows)
 
     def configure(self, updated: set[str]) -> None:
-        """Read the options. At the start a wrong one ends mitmdump at once; later it is refused."""
+        """Read the options. At the start a wrong one ends mitmdump at once; while it runs they stay as they are."""
         if not any(name.startswith("tracking_") for name in updated):
             return
+        if self._visit is not None:
+            raise exceptions.OptionsError(
+                "the options of tracking are read at the start: end mitmproxy and start it again"
+            )  # type: ignore[no-untyped-call]
         try:
             self._wanted = wanted(ctx.options)
         except OptionWrong as error:
-            if self._visit is not None:
-                raise exceptions.OptionsError(str(error)) from None  # type: ignore[no-untyped-call]
             # mitmproxy ends with 1 for an error that is logged before it runs.
             _log.error(str(error))
 
     def running(self) -> None:
         """Open the session."""
         if self._wanted is not None and self._visit is None:
+            if self._wanted.mode == "redirect":
+                # What is answered here needs no connection, and the site's own name may lead nowhere yet.
+                ctx.options.update(connection_strategy="lazy")  # type: ignore[no-untyped-call]
             self._visit = Visit(self._wanted)
             self._visit.start(self._failed)
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         """Tell tracking from all else, before anything is read."""
-        session = await self._session()
+        if self._visit is None or self._visit.acts.is_own(flow):
+            return
+        session = await self._visit.ready()
         if session is None:
             return
         known = session.recogniser.known(*place_of(flow))
@@ -77,38 +88,54 @@ class Tracking:
             self._tell(session)
             return
         self._known[flow.id] = known
-        # Whatever `stream_large_bodies` says.
-        flow.request.stream = False
+        read_whole(flow.request, may_pass=self._visit.may_pass)
 
     async def request(self, flow: HTTPFlow) -> None:
-        """Examine a tracking call."""
-        known = self._known.get(flow.id)
+        """Examine a tracking call, and do what the mode does."""
+        known = self._known.pop(flow.id, None)
         if known is None or self._visit is None:
+            return
+        if not is_whole(flow.request):
+            _log.warning(
+                "tracking: a call to %s went on unread: it is longer than stream_large_bodies",
+                place_of(flow)[0],
+            )
             return
         examined = await self._visit.examine(lambda number: call_of(flow, number), known)
         if examined is None or self._visit.session is None:
             return
-        self._flows[examined.call.number] = flow
-        self._examined[flow.id] = examined
-        mark(flow, examined)
         call = examined.call
+        self._flows[call.number] = flow
+        self._examined[flow.id] = examined
         _log.info(
             "tracking call %d: %s %s%s: %s", call.number, call.method, call.host, call.path, fates(examined)
         )
+        mark(flow, examined)
         self._tell(self._visit.session)
+        if flow.live:
+            self._visit.acts.request(flow, examined)
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Have a tracking call's answer read whole too."""
-        if flow.id in self._known and flow.response is not None:
-            flow.response.stream = False
+        if flow.id in self._examined and flow.response is not None and self._visit is not None:
+            read_whole(flow.response, may_pass=self._visit.may_pass)
 
     def response(self, flow: HTTPFlow) -> None:
         """Hear the answer."""
-        self._heard(flow)
+        examined = self._examined.get(flow.id)
+        if examined is None or examined.heard is not None or self._visit is None:
+            return
+        if flow.response is not None:
+            is_whole(flow.response)
+        heard = self._visit.acts.response(flow, examined)
+        session = self._visit.session
+        if session is not None and heard is not None:
+            session.heard(examined, heard)
+            self._tell(session)
 
     def error(self, flow: HTTPFlow) -> None:
         """Hear that there is none."""
-        self._heard(flow)
+        self.response(flow)
 
     def done(self) -> asyncio.Task[None] | None:
         """End the session, say what was found, and set the exit code. mitmproxy waits for it when it ends, and not when the script is loaded anew."""
@@ -122,52 +149,42 @@ class Tracking:
         session.finish()
         self._tell(session)
         await visit.close()
-        findings = session.findings
-        counted = {
-            name: sum(each.severity == name for each in findings) for name in ("error", "warning", "note")
-        }
-        _log.log(
-            ALERT,
-            "tracking: %d of %d calls are tracking; %d errors, %d warnings, %d notes",
-            len(session.examined), session.calls, *counted.values(),
-        )  # fmt: skip
-        failing = {"never": (), "error": ("error",), "warning": ("error", "warning")}.get(
-            visit.wanted.fail_on, ("error", "warning", "note")
-        )
-        if any(counted[name] for name in failing):
-            ending().code = max(ending().code, 1)
+        if visit.pending:
+            _log.warning(
+                "tracking: %d events wait for the collector in %s: they go on when mitmproxy redirects again",
+                visit.pending, visit.folder,
+            )  # fmt: skip
+        model = model_of(session, visit.wanted)
+        show(model)
+        code = _FOUND if is_failure(model, visit.wanted) else 0
+        try:
+            for path in write(model, visit.wanted):
+                _log.info("tracking: %s is written", path)
+        except OSError as error:
+            _log.error("tracking: a report can't be written: %s: %s", error.filename, error.strerror)
+            code = _BROKEN
+        ending().code = max(ending().code, code)
 
-    async def _session(self) -> Session | None:
-        if self._visit is None:
+    def _rows(self, flow_id: str) -> list[tuple[str, str]] | None:
+        """Give what a tester reads of a flow; `None` where it is no tracking call."""
+        examined = self._examined.get(flow_id)
+        if examined is None or self._wanted is None:
             return None
-        return self._visit.session or await self._visit.ready()
-
-    def _heard(self, flow: HTTPFlow) -> None:
-        examined = self._examined.get(flow.id)
-        if examined is None or examined.heard is not None or self._visit is None:
-            return
-        session = self._visit.session
-        if session is not None:
-            session.heard(examined, heard_of(flow))
-            self._tell(session)
+        return rows_of(examined, self._wanted.settings.identity)
 
     def _tell(self, session: Session) -> None:
         """Say what was found since the last time, and mark whose it is."""
         for finding in session.news():
+            level = _LEVELS.get(finding.severity, logging.INFO)
+            _log.log(level, "tracking call %d: %s", finding.call, line_of(finding))
             flow = self._flows.get(finding.call)
-            _log.log(
-                _LEVELS.get(finding.severity, logging.INFO),
-                "tracking call %d: %s",
-                finding.call,
-                line_of(finding),
-            )
             if flow is not None:
                 mark(flow, self._examined[flow.id])
 
     def _failed(self, error: Exception) -> None:
         hint = getattr(error, "hint", "")
         _log.error("tracking: the session can't be opened: %s%s", error, f" ({hint})" if hint else "")
-        ending().code = _FATAL
+        ending().code = _BROKEN
         ctx.master.shutdown()  # type: ignore[no-untyped-call]
 
 

@@ -66,6 +66,7 @@ class Mitmdump:
         /,
         *arguments: str,
         names: Mapping[str, str] | None = None,
+        port: int | None = None,
         **options: str,
     ) -> Mitmdump:
         """Give one with the addon and its options, without their prefix: `mode="enforce"`; one may be `config` too, instead of the first."""
@@ -74,7 +75,12 @@ class Mitmdump:
             for name, value in {"config": str(config), **options}.items()
         ]
         return cls(
-            folder, "-s", str(ADDON), *(each for pair in sets for each in pair), *arguments, names=names
+            folder,
+            *("-s", str(ADDON)),
+            *(each for pair in sets for each in pair),
+            *arguments,
+            names=names,
+            port=port,
         )
 
     def output(self) -> str:

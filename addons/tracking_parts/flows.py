@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mitmproxy import ctx
+
 from gateway.qa.calls import Call, Heard
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Connection
-    from mitmproxy.http import Headers, HTTPFlow
+    from mitmproxy.http import Headers, HTTPFlow, Message
 
     from gateway.qa.calls import Headers as PlainHeaders
     from gateway.qa.findings import Finding
@@ -20,8 +22,7 @@ _MARKS = {"error": ":red_circle:", "warning": ":warning:", "note": ":information
 
 def place_of(flow: HTTPFlow) -> tuple[str, str]:
     """Give host and path of a call, the host in lower case, without a port, as the page named it."""
-    target = flow.request.data.path.partition(b"?")[0].decode("utf-8", "replace")
-    return flow.request.pretty_host.lower().rstrip("."), target
+    return flow.request.pretty_host.lower().rstrip("."), _target_of(flow)[0]
 
 
 def call_of(flow: HTTPFlow, number: int, *, is_whole: bool = True) -> Call:
@@ -44,7 +45,7 @@ def call_of(flow: HTTPFlow, number: int, *, is_whole: bool = True) -> Call:
         method=request.method,
         host=host,
         path=path,
-        query=request.data.path.partition(b"?")[2].decode("utf-8", "replace"),
+        query=_target_of(flow)[1],
         scheme=request.scheme,
         port=request.port,
         headers=headers,
@@ -69,6 +70,39 @@ def heard_of(flow: HTTPFlow) -> Heard:
     )
 
 
+class Collected:
+    """A body that is collected while it goes on in pieces, where mitmproxy may not wait for its end."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+
+    def __call__(self, piece: bytes) -> bytes:
+        """Keep a piece, and let it go on."""
+        self._pieces.append(piece)
+        return piece
+
+    @property
+    def body(self) -> bytes:
+        """What has gone on so far."""
+        return b"".join(self._pieces)
+
+
+def read_whole(message: Message, *, may_pass: bool) -> None:
+    """Have a message read whole, whatever `stream_large_bodies` says; to be said when its head is there.
+
+    A body of unknown length would go on piece by piece as soon as it is longer than that. With `may_pass` it does, and is collected.
+    """
+    is_short = "content-length" in message.headers or not ctx.options.stream_large_bodies
+    message.stream = Collected() if may_pass and not is_short else False
+
+
+def is_whole(message: Message) -> bool:
+    """Tell whether a message was read whole; what was collected stands in it then."""
+    if isinstance(message.stream, Collected):
+        message.raw_content = message.stream.body
+    return message.raw_content is not None
+
+
 def mark(flow: HTTPFlow, examined: Examined) -> None:
     """Mark and comment a flow with what became of it; what the tester wrote stays."""
     lines = [_OURS + fates(examined), *(_OURS + line_of(each) for each in examined.findings)]
@@ -91,6 +125,13 @@ def line_of(finding: Finding) -> str:
     event = f"event {finding.event + 1} " if finding.event >= 0 else ""
     other = f" (see call {finding.other})" if finding.other else ""
     return f"{finding.severity} {finding.rule}: {event}{finding.place}: {finding.detail}{other}"
+
+
+def _target_of(flow: HTTPFlow) -> tuple[str, str]:
+    """Give path and query, as they came. A fragment is no part of a request."""
+    target = flow.request.data.path.partition(b"#")[0].decode("utf-8", "replace")
+    path, _, query = target.partition("?")
+    return path, query
 
 
 def _address_of(connection: Connection) -> str:

@@ -9,29 +9,39 @@ import asyncio
 import contextlib
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gateway.qa.checks import checks
 from gateway.qa.inner import running_inner
 from gateway.qa.session import Session
 from gateway.settings import Logging
+from gateway.stores import make_data_dir
 from gateway.telemetry.logging import open_log
+from tracking_parts.modes import Enforce, Observe, Redirect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from gateway.events.model import Answer, Reply
     from gateway.qa.calls import Call
+    from gateway.qa.inner import Inner
     from gateway.qa.recognition import Known
     from gateway.qa.session import Examined
+    from tracking_parts.modes import Acts
     from tracking_parts.options import Wanted
 
 
 class Visit:
-    """One tester's session. `start` begins to open it; `ready` waits until it is open."""
+    """One tester's session. `start` begins to open it; `ready` waits until it is open; `folder` is where accepted events wait, in redirect mode."""
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self.session: Session | None = None
+        self.acts: Acts = Observe()
+        if wanted.mode != "observe":
+            self.acts = Enforce(self) if wanted.mode == "enforce" else Redirect(self)
+        self.folder = wanted.settings.data_dir / "qa"
+        self._inner: Inner | None = None
         self._end = asyncio.Event()
         self._opened: asyncio.Future[Session] = asyncio.get_running_loop().create_future()
         self._turn = asyncio.Lock()
@@ -55,6 +65,23 @@ class Visit:
         async with self._turn:
             return await session.examine(make(session.next_number()), known)
 
+    def relayed(self, examined: Examined, answer: Answer | None) -> Reply:
+        """Give the reply to a call with what the gateway lets through of the collector's own answer; `None`: there was none."""
+        taken = examined.taken
+        if self._inner is None or taken.prepared is None or taken.decision is None:
+            return taken.reply
+        return self._inner.relayed(taken.prepared, taken.decision, answer)
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether what is long may go on while it is read: not where it may become something else."""
+        return self.wanted.mode == "observe"
+
+    @property
+    def pending(self) -> int:
+        """How many events that were answered for wait for the collector."""
+        return self._inner.pending if self._inner is not None else 0
+
     async def close(self) -> None:
         """End it: what waits is examined, and then only the session's findings are left."""
         async with self._turn:
@@ -63,14 +90,22 @@ class Visit:
             await self._task
 
     async def _run(self, on_failure: Callable[[Exception], None]) -> None:
+        mode = self.wanted.mode
         settings = self.wanted.settings
+        if mode == "enforce":
+            # The page hears the collector, as it does in relay mode: it has been asked, after all.
+            collector = settings.collector.model_copy(update={"mode": "relay"})
+            settings = settings.model_copy(update={"collector": collector})
         try:
             async with contextlib.AsyncExitStack() as stack:
-                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tracking-gateway-qa-")))
-                log = open_log(Logging(file=str(folder / "gateway.log"), level="error", format="json"))
+                folder = self._folder(stack)
+                level: Any = "info" if mode == "redirect" else "error"
+                log = open_log(Logging(file=str(folder / "gateway.log"), level=level, format="json"))
                 stack.callback(log.close)
-                inner = await stack.enter_async_context(running_inner(settings, log, folder))
-                self.session = Session(settings, inner, checks(settings))
+                inner = await stack.enter_async_context(
+                    running_inner(settings, log, folder, sends=mode == "redirect")
+                )
+                self._inner, self.session = inner, Session(settings, inner, checks(settings))
                 self._opened.set_result(self.session)
                 await self._end.wait()
         except Exception as error:  # noqa: BLE001 -- whatever is in the way, the tester is told, and the proxy ends
@@ -78,3 +113,11 @@ class Visit:
                 self._opened.set_exception(error)
                 self._opened.exception()
             on_failure(error)
+
+    def _folder(self, stack: contextlib.AsyncExitStack) -> Path:
+        """Give where the gateway inside keeps what it must: a folder that stays where events wait for the collector, else one that goes with the session."""
+        if self.wanted.mode != "redirect":
+            return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="tracking-gateway-qa-")))
+        make_data_dir(self.wanted.settings.data_dir)
+        make_data_dir(self.folder)
+        return self.folder

@@ -80,9 +80,13 @@ class Heard(msgspec.Struct, frozen=True, kw_only=True):
 
 def request_of(call: Call, path: str, address_header: str, wanted: Sequence[str]) -> Request:
     """Give what the gateway gets when this call reaches it under `path`; `address_header` and `wanted` are the fields that its settings ask for."""
-    fields: dict[str, str] = {}
+    first: dict[str, str] = {}
+    lists: dict[str, str] = {}
     for name, value in call.headers:
-        fields[name] = f"{fields[name]}{_JOINED.get(name, ',')}{value}" if name in fields else value
+        first.setdefault(name, value)
+        lists[name] = f"{lists[name]}{_JOINED.get(name, ',')}{value}" if name in lists else value
+    # Of a field that is no list, the first line counts, as at the public port.
+    fields = {**first, **{name: lists[name] for name in _JOINED if name in lists}}
     said = {name: fields[field] for name, field in _HEAD_FIELDS.items() if field in fields}
     head = Head(
         **{
@@ -91,8 +95,8 @@ def request_of(call: Call, path: str, address_header: str, wanted: Sequence[str]
             "path": path,
             "query": call.query,
             "peer": call.peer,
-            "forwarded_for": fields.get(address_header.lower(), ""),
+            "forwarded_for": lists.get(address_header.lower(), ""),
         },
-        named={name: fields[name] for name in wanted if name in fields},
+        named={name: lists[name] for name in wanted if name in lists},
     )
     return Request(head, call.body if call.method == "POST" else b"")

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from gateway.events.admission import Admission
+    from gateway.events.model import Answer
+    from gateway.events.relay import RelayPolicy
     from gateway.qa.calls import Call
     from gateway.settings import Settings
     from gateway.spool.contract import Spool
@@ -59,11 +61,19 @@ class Taken(msgspec.Struct, frozen=True):
 class Inner:
     """A gateway to ask. Made by `running_inner`."""
 
-    def __init__(self, directory: Directory, ingest: Ingest, hearing: _Hearing, spool: Spool) -> None:
+    def __init__(
+        self,
+        directory: Directory,
+        ingest: Ingest,
+        hearing: _Hearing,
+        spool: Spool,
+        relay: RelayPolicy | None,
+    ) -> None:
         self._directory = directory
         self._ingest = ingest
         self._hearing = hearing
         self._spool = spool
+        self._relay = relay
 
     @property
     def pending(self) -> int:
@@ -77,6 +87,12 @@ class Inner:
     def request_of(self, call: Call, path: str) -> Request:
         """Give what the gateway gets when this call reaches it under `path`."""
         return request_of(call, path, self._ingest.address_header, self._ingest.wanted_headers)
+
+    def relayed(self, prepared: Prepared, decision: Decision, answer: Answer | None) -> Reply:
+        """Give the reply to a call with what of the collector's own answer may go out, as `collector.mode = "relay"` has it; `None`: there was none."""
+        if self._relay is None or not self._relay.awaited(prepared, decision):
+            return decision.reply
+        return self._relay.reply(prepared, decision, answer)[0]
 
     async def take(self, call: Call, path: str | None = None) -> Taken:
         """Take a call as a request of the gateway's own, under `path` (that of the call, unless given), which must be one that `stands_at`."""
@@ -179,8 +195,9 @@ async def running_inner(
     async with contextlib.AsyncExitStack() as stack:
         world, _ = await open_world(settings, journal, metrics, stack, is_first=True)
         ledger, spool, held, deadline = await open_stores(settings, journal, stack, sends=sends)
+        pipeline = _Pipeline(settings, world, hearing)
         ingest = Ingest(
-            _Pipeline(settings, world, hearing),
+            pipeline,
             ledger,
             spool,
             held,
@@ -195,6 +212,6 @@ async def running_inner(
         parts = endpoints(ingest, script, vendor.shelves, source_map)
         table = Directory(parts, names, metrics.path_counter, traps(ingest, settings.bots.honeypot_path))
         try:
-            yield Inner(table, ingest, hearing, spool)
+            yield Inner(table, ingest, hearing, spool, pipeline.relay)
         finally:
             deadline.begin()

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from gateway.web.ingest import Ingest
     from gateway.web.watch import Door
 
-_SERVER = "tracking-gateway"
+SERVER = "tracking-gateway"
 # So long what is left of a body is read and thrown away behind an answer, so that its client hears it.
 _LINGERING_SECONDS = 2.0
 _SLASHES = re.compile("//+")
@@ -257,7 +257,7 @@ def _text(value: str) -> str:
 
 def _response(reply: Reply, always: Headers, *, is_head: bool = False) -> web.StreamResponse:
     headers: CIMultiDict[str] = CIMultiDict((*secured(reply.headers), *always))
-    headers["Server"] = _SERVER
+    headers["Server"] = SERVER
     if is_head and reply.status == 200 and not reply.body:
         # How long the body of a GET would be is not known: no length is said.
         return web.StreamResponse(status=reply.status, headers=headers)

@@ -10,6 +10,7 @@ import orjson
 import pytest
 
 from tests.builders import COOKIE_KEY, PORTAL_ID, PROP_ID, QUERY
+from tests.processes import PATIENCE_SECONDS
 
 if TYPE_CHECKING:
     import ssl
@@ -81,7 +82,7 @@ async def ask(
         ):
             lines.append(f"Content-Length: {len(content)}")
         writer.write("\r\n".join([*lines, "Connection: close", "", ""]).encode() + content)
-        answer = await reader.read()
+        answer = await asyncio.wait_for(reader.read(), PATIENCE_SECONDS)
     finally:
         writer.close()
     head, _, rest = answer.partition(b"\r\n\r\n")

@@ -99,7 +99,7 @@ async def play(case: Case, pipeline: CorpusPipeline) -> list[list[str]]:
             # A moment and dice of its own for each request.
             stamp = type(STAMP)(STAMP.now_ms + 1000 * number + place, STAMP.entropy * (number + 2) + place)
             verdicts, reply = await _played(message, stamp, pipeline, ledger)
-            events += map(_seen, verdicts)
+            events += map(seen_of, verdicts)
             answers.append(SeenAnswer(reply.status, reply.headers, reply.body))
         if step[0].is_before:
             assert answers[0].status < 400, (case.name, answers)
@@ -153,7 +153,8 @@ def _request(message: Message, wanted: Sequence[str] = ()) -> Request:
     return Request(msgspec.convert(head, Head), message.body)
 
 
-def _seen(verdict: Verdict) -> SeenEvent:
+def seen_of(verdict: Verdict) -> SeenEvent:
+    """Give what a player that has the verdict itself saw of an event."""
     record = verdict.record or (verdict.entry.record if verdict.entry else None)
     fate = str(verdict.outcome), str(verdict.reason), verdict.rejection.field, verdict.rejection.detail
     if record is None:

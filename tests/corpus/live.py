@@ -51,15 +51,15 @@ class Seen(NamedTuple):
     faults: list[str]
 
 
-async def play_all(cases: Sequence[Case], folder: Path, *, is_fast: bool) -> Seen:
-    """Play cases through one gateway process."""
+async def play_all(
+    cases: Sequence[Case], folder: Path, *, is_fast: bool, kind: type[Gateway] = Gateway
+) -> Seen:
+    """Play cases through one gateway process, or through another process that takes requests as one."""
     async with running_collector() as collector:
-        gateway = make_gateway(folder, collector.url, len(cases), is_fast=is_fast)
+        gateway = make_gateway(folder, collector.url, len(cases), is_fast=is_fast, kind=kind)
         await gateway.start()
         try:
-            played = [
-                await _play(gateway, case, str(_FIRST_PORTAL + place)) for place, case in enumerate(cases)
-            ]
+            played = [await _play(gateway, case, portal_of(place)) for place, case in enumerate(cases)]
             lines = await _log_of_each(gateway, len(cases))
             await _delivered(gateway)
         finally:
@@ -69,13 +69,24 @@ async def play_all(cases: Sequence[Case], folder: Path, *, is_fast: bool) -> See
     return Seen(found, faults(gateway.log()))
 
 
+def portal_of(place: int) -> str:
+    """Give the portal in which the case at this place is played."""
+    return str(_FIRST_PORTAL + place)
+
+
 def faults(log: str) -> list[str]:
     """Give a log's lines of faults: of a library, of ours, and whatever is no line of the log at all."""
     return [line for line in log.split("\n") if (line and not line.startswith("{")) or _FAULT.search(line)]
 
 
 def make_gateway(
-    folder: Path, collector_url: str, portals: int, *, is_fast: bool, **sections: dict[str, Any]
+    folder: Path,
+    collector_url: str,
+    portals: int,
+    *,
+    is_fast: bool,
+    kind: type[Gateway] = Gateway,
+    **sections: dict[str, Any],
 ) -> Gateway:
     """Give a gateway with the corpus' settings and these, and its properties in so many portals more; it is not started."""
     settings = world()
@@ -83,8 +94,8 @@ def make_gateway(
     settings.setdefault("server", {})["fast_path"] = is_fast
     for name, section in sections.items():
         settings.setdefault(name, {}).update(section)
-    gateway = Gateway(folder, collector_url, **settings)
-    names = [PORTAL_ID, _MARKERS_PORTAL, *(str(_FIRST_PORTAL + place) for place in range(portals))]
+    gateway = kind(folder, collector_url, **settings)
+    names = [PORTAL_ID, _MARKERS_PORTAL, *map(portal_of, range(portals))]
     tables = [
         "\n".join(f"{key} = {_toml(value)}" for key, value in {**property_, "portal_id": name}.items())
         for name in names
@@ -112,7 +123,7 @@ async def _play(gateway: Gateway, case: Case, portal_id: str) -> _Played:
     for step in case.steps:
         now_ms = time.time_ns() // 1_000_000
         sent = messages(
-            step, now_ms, lambda text: _moved(text.decode("latin-1"), PORTAL_ID, portal_id).encode("latin-1")
+            step, now_ms, lambda text: moved(text.decode("latin-1"), PORTAL_ID, portal_id).encode("latin-1")
         )
         steps.append(sent)
         answers.append(await exchange(gateway.port, sent))
@@ -122,7 +133,8 @@ async def _play(gateway: Gateway, case: Case, portal_id: str) -> _Played:
     return _Played(case, portal_id, steps, answers)
 
 
-def _moved(text: str, portal_id: str, to: str) -> str:
+def moved(text: str, portal_id: str, to: str) -> str:
+    """Give a text with another portal in it."""
     return re.sub(rf"(?<![0-9]){portal_id}(?![0-9])", to, text)
 
 
@@ -237,7 +249,7 @@ def _rendered(
         is_last = expected is played.case.steps[-1]
         mine, rest = (rest, []) if is_last else (rest[:number], rest[number:])
         events = [_seen(line, played.portal_id, kept) for line in mine]
-        shown = [_moved(text, played.portal_id, PORTAL_ID) for text in blocks(events, answers, names)]
+        shown = [moved(text, played.portal_id, PORTAL_ID) for text in blocks(events, answers, names)]
         if step[0].is_before:
             assert answers, played.case.name
             assert answers[0].status < 400, (played.case.name, answers)
