@@ -137,6 +137,17 @@ async def test_the_timeline_shows_whose_a_uid_became_and_what_went_wrong(tmp_pat
     assert {"bind k0", "bind k1", "held", "turn"} <= {attrs.get("class") for _, attrs in page.elements}
 
 
+async def test_an_event_that_is_held_for_another_reason_stands_in_its_lane(tmp_path):
+    """Whoever looks for a visitor's purchase sees that it waits for a person, and why."""
+    settings = make_settings(tracking_plan={"standard": "quarantine"})
+    async with session_of(tmp_path, settings=settings) as session:
+        await see(session, pageview())
+        await see(session, {"uid": "111111111111", "ec": "product", "ea": "purchase"})
+    page = Reader(html_document(gather(session, settings)).decode())
+    assert "111111111111 has an event that is held for a person (plan_violation)" in page.text
+    assert "held" in {attrs.get("class") for _, attrs in page.elements}
+
+
 async def test_a_session_without_calls_has_a_page_too(tmp_path):
     """It says what to look at, and draws no picture of nothing."""
     async with session_of(tmp_path) as session:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from gateway.events.outcome import Outcome
 from gateway.qa.findings import RULES
 from gateway.qa.reports.kinds import HASHES, RAW
 from gateway.qa.reports.links import row_id
 from gateway.qa.reports.markup import Markup, el
+from gateway.qa.reports.streams import CAME
 from gateway.qa.reports.wording import moment
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ _COLUMNS = {
     "o": "outcome",
     "w": "findings and identity, before → after",
 }
-_OUTCOMES = (Outcome.ACCEPTED, Outcome.QUARANTINED, Outcome.DROPPED, Outcome.MALFORMED)
 
 
 def calls_section(model: SessionModel) -> Markup:
@@ -60,7 +59,7 @@ def calls_section(model: SessionModel) -> Markup:
 
 
 def _filter() -> Markup:
-    outcomes = (el("option", outcome.value, value=outcome.value) for outcome in _OUTCOMES)
+    outcomes = (el("option", outcome.value, value=outcome.value) for outcome in CAME)
     return el(
         "form",
         el(
@@ -103,9 +102,13 @@ def _what(row: CallRow) -> list[Markup]:
     ours = " (the vendor's)" if row.is_vendors else ""
     return [
         el("b", title),
-        _sub(f"{row.method} {row.url}{ours}"),
-        _sub(f"from {row.page}") if row.page else Markup(),
+        _sub(f"{row.method} {_short(row.url)}{ours}"),
+        _sub(f"from {_short(row.page)}") if row.page else Markup(),
     ]
+
+
+def _short(url: str) -> str:
+    return url.removeprefix("https://")
 
 
 def _whose(row: CallRow) -> list[Markup]:

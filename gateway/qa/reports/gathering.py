@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -20,24 +19,20 @@ from gateway.qa.reports.model import (
     Change,
     Counts,
     FindingRow,
-    FlowRow,
-    HostRow,
     LeftOut,
     NameRow,
     RuleRow,
     SessionModel,
 )
-from gateway.qa.reports.retelling import retold
+from gateway.qa.reports.retelling import Fate, Fates, retold
+from gateway.qa.reports.streams import CAME, flow_rows, host_rows
 from gateway.qa.reports.wording import counted, cut, page_of, place_of, shown
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
     from gateway.qa.findings import Finding
     from gateway.qa.session import Examined, Session, Sight
     from gateway.settings import Settings
 
-CAME = (Outcome.ACCEPTED, Outcome.QUARANTINED, Outcome.DROPPED, Outcome.MALFORMED)
 # What a visitor does who is worth checking, and the event that shows it.
 _MOMENTS = {
     "a page view": "pageview / view",
@@ -89,8 +84,7 @@ class _Gathering:
         rules, findings = self._rules(), self._finding_rows()
         calls, calls_left_out = self._call_rows({each.call for each in findings})
         names = Counter(_name(sight) for each in self._examined for sight in each.events)
-        flows, flows_left_out = self._flows()
-        hosts = self._hosts()
+        flows, hosts = flow_rows(self._examined), host_rows(self._examined)
         counts = self._counts()
         answer = _answer(counts)
         return SessionModel(
@@ -110,15 +104,15 @@ class _Gathering:
             rules=rules,
             findings=findings,
             calls=calls,
-            identities=retold(self._session.story.told(), self._kinds.cid, self._started_ms),
+            identities=retold(self._session.story.told(), self._fates(), self._kinds.cid, self._started_ms),
             names=tuple(NameRow(*each) for each in names.most_common(self._bounds.names)),
-            flows=flows,
+            flows=flows[: self._bounds.flows],
             hosts=hosts[: self._bounds.hosts],
             left_out=LeftOut(
                 findings=sum(each.left_out for each in rules),
                 calls=calls_left_out,
                 names=max(0, len(names) - self._bounds.names),
-                flows=flows_left_out,
+                flows=max(0, len(flows) - self._bounds.flows),
                 hosts=max(0, len(hosts) - self._bounds.hosts),
             ),
         )
@@ -223,19 +217,19 @@ class _Gathering:
             changes=changes,
         )
 
-    def _flows(self) -> tuple[tuple[FlowRow, ...], int]:
-        flows: defaultdict[tuple[str, str, bool], list[Examined]] = defaultdict(list)
-        for each in self._examined:
-            flows[page_of(each.call), shown(each.call.host), each.known.is_vendors].append(each)
-        most = sorted(flows.items(), key=lambda flow: -len(flow[1]))
-        rows = tuple(_flow(*key, calls) for key, calls in most[: self._bounds.flows])
-        return rows, len(most) - len(rows)
-
-    def _hosts(self) -> tuple[HostRow, ...]:
-        hosts: defaultdict[tuple[str, bool], list[Examined]] = defaultdict(list)
-        for each in self._examined:
-            hosts[shown(each.call.host), each.known.is_vendors].append(each)
-        return tuple(_host(*key, calls) for key, calls in sorted(hosts.items()))
+    def _fates(self) -> Fates:
+        return {
+            (each.call.number, sight.index): Fate(
+                each.call.started_ms,
+                self._kinds.uid(sight.verdict.uid),
+                _name(sight),
+                sight.verdict.outcome.value,
+                sight.verdict.reason.value,
+            )
+            for each in self._examined
+            for sight in each.events
+            if sight.verdict.outcome is not Outcome.ACCEPTED
+        }
 
 
 def _answer(counts: Counts) -> Answer:
@@ -274,30 +268,3 @@ def _name(sight: Sight) -> str:
 
 def _detail(rejection: Rejection) -> str:
     return ": ".join(shown(each) for each in (rejection.field, rejection.detail) if each)
-
-
-def _outcomes(calls: Iterable[Examined]) -> dict[str, int]:
-    outcomes = Counter(sight.verdict.outcome for each in calls for sight in each.events)
-    return {outcome.value: outcomes[outcome] for outcome in CAME}
-
-
-def _flow(page: str, host: str, is_vendors: bool, calls: Sequence[Examined]) -> FlowRow:  # noqa: FBT001
-    return FlowRow(page=page, host=host, is_vendors=is_vendors, calls=len(calls), outcomes=_outcomes(calls))
-
-
-def _host(host: str, is_vendors: bool, calls: Sequence[Examined]) -> HostRow:  # noqa: FBT001
-    answered = [each.heard.took_ms for each in calls if each.heard is not None and each.heard.status]
-    return HostRow(
-        host=host,
-        is_vendors=is_vendors,
-        calls=len(calls),
-        statuses=dict(sorted(Counter(_status(each) for each in calls).items())),
-        median_ms=round(statistics.median(answered)) if answered else 0,
-        slowest_ms=round(max(answered, default=0)),
-    )
-
-
-def _status(examined: Examined) -> str:
-    if examined.heard is None:
-        return "none"
-    return f"{examined.heard.status // 100}xx" if examined.heard.status else "failed"

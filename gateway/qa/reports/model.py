@@ -143,7 +143,10 @@ class StayRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StepRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that happened to a visitor's identity: `kind` is one of `gateway.qa.story`'s, `said` is it in words; `was` is what held before, CIDs are cut short."""
+    """Something that happened to a visitor's identity: `kind` is one of `gateway.qa.story`'s, `said` is it in words; `was` is what held before, CIDs are cut short.
+
+    `kind` is `held` for an event that the gateway would have kept for a person for another reason; `outcome` is what became of the step's event, empty where it has none.
+    """
 
     kind: str
     said: str
@@ -154,6 +157,7 @@ class StepRow(msgspec.Struct, frozen=True, kw_only=True):
     cid: str
     was: str
     name: str
+    outcome: str
 
 
 class VisitorRow(msgspec.Struct, frozen=True, kw_only=True):

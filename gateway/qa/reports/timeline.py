@@ -26,6 +26,7 @@ _LEGEND = {
     "repaired": "another hash of the same address",
     "conflict": "another customer's CID",
     "changed": "another UID without a reset",
+    "held": "held for a person for another reason",
 }
 
 
@@ -217,6 +218,8 @@ def _shape(kind: str, x: float, y: float, colour: str) -> Markup:
                 el("path", d=f"M{x - 5:g} {y - 5:g}l10 10m0-10l-10 10", class_="bad"),
             )
         )
+    if kind == "held":
+        return el("rect", x=x - 7, y=y - 7, width=14, height=14, rx=3, class_="held")
     if kind == "sign_out":
         return el("path", d=f"M{x - 2:g} {y - 9:g}h-7v18h7M{x - 4:g} {y:g}h13m-5-5l5 5-5 5", class_="leave")
     return el("circle", cx=x, cy=y, r=7, class_="anon wrong" if kind in WRONG else "anon")
@@ -266,4 +269,5 @@ def _told(step: StepRow) -> str:
     )
     before = f" (before: {step.was})" if _before(step) else ""
     event = f", {step.name}" if step.name else ""
+    event += f": {step.outcome}" if step.outcome else ""
     return f"{moment(step.at_ms)}: {step.uid or step.was or 'somebody'} {step.said}{whose}{before}{event}"
