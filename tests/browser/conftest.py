@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ import pytest_asyncio
 from playwright.async_api import async_playwright
 
 from tests.browser.firefox import Firefox
+from tests.browser.intercepted import running_machine
 from tests.browser.sdk_page import FakeGateway, FakeSite
 from tests.browser.tabs import ChromiumTab
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from playwright.async_api import Browser, Page
 
+    from tests.browser.intercepted import Machine
     from tests.browser.tabs import Tab
 
 _FLAGS = (
@@ -66,6 +69,21 @@ async def firefox(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Fir
     executable = _found("firefox-esr", "TRACKING_GATEWAY_REQUIRE_FIREFOX")
     async with Firefox.running(executable, tmp_path_factory.mktemp("firefox")) as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def testers(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machine]:
+    """A tester's machine: a Chromium of its own that trusts mitmproxy's authority, with a site and the vendor in its world."""
+    executable = _found("chromium", "TRACKING_GATEWAY_REQUIRE_CHROMIUM")
+    async with running_machine(tmp_path_factory.mktemp("machine"), executable) as running:
+        yield running
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def machine(testers: Machine, tmp_path: Path) -> Machine:
+    """The tester's machine with an empty folder and a world that has seen nothing yet."""
+    await testers.world.forget()
+    return replace(testers, folder=tmp_path)
 
 
 @pytest.fixture(params=["chromium", "firefox"])
