@@ -35,7 +35,7 @@ _MOST_PAGES = 64
 class Browser(msgspec.Struct, eq=False):
     """A browser and the UIDs that it had; `uid` is the one it has, empty after a reset that names none.
 
-    `ended` are the UIDs that resets have ended, each with the client's time of it. `last` is the number of its last call, `arrived` of that which began its page;
+    `is_customers`: an event under its UID has named a customer. `ended` are the UIDs that resets have ended, each with the client's time of it. `last` is the number of its last call, `arrived` of that which began its page;
     `pages` has those of the pages before too.
     """
 
@@ -51,6 +51,7 @@ class Browser(msgspec.Struct, eq=False):
     page: Page
     arrived: int
     begins_by_view: bool
+    is_customers: bool = False
     ended: dict[str, str] = {}
     sessions: set[str] = set()
     pages: dict[str, int] = {}
@@ -96,7 +97,7 @@ class Browsers:
             seen = self._reset(sight, portal_id, uid, reset, page)
         else:
             seen = self._event(sight, portal_id, uid, page)
-        self._note(seen.browser, sight, page)
+        self._note(seen, sight, page)
         return seen
 
     def passed(self, call: Call) -> None:
@@ -110,15 +111,15 @@ class Browsers:
             for uid in uids_given(examined.heard, self._cookie):
                 self._given.setdefault((portal_id, uid), None)
 
-    def at(self, call: Call) -> Browser | None:
-        """Give the browser that a call to the site itself most likely comes from: the last one there that has sent an event; `None` for none."""
+    def at(self, call: Call) -> list[Browser]:
+        """Give the browsers that a call to the site itself may come from: customers' before the others, among them who was heard last first."""
         there = [
             each
             for each in self._all
             if (not call.peer or each.peer == call.peer)
             and host_matches(call.host, (each.site, f"*.{each.site}"))
         ]
-        return max(there, key=lambda each: each.last, default=None)
+        return sorted(there, key=lambda each: (not each.is_customers, -each.last))
 
     def _uid(self, sight: Sight) -> str:
         """Give the UID that an event came with, its own or its cookie's; empty where it is no browser's."""
@@ -249,9 +250,13 @@ class Browsers:
         arrived = browser.pages.get(before.url)
         return arrived is not None and self._loads.since(before, arrived) is False
 
-    def _note(self, browser: Browser, sight: Sight, page: Page) -> None:
-        """Remember where a browser is."""
-        fields, call = sight.original, sight.call
+    def _note(self, seen: Seen, sight: Sight, page: Page) -> None:
+        """Remember where a browser is, and whose."""
+        fields, call, browser = sight.original, sight.call, seen.browser
+        if seen.how in {"reset", "changed", "back"}:
+            browser.is_customers = False
+        if seen.uid == browser.uid and sight.verdict.cid:
+            browser.is_customers = True
         assert isinstance(fields, dict)
         if _is_view(sight) or page != browser.page:
             browser.arrived, browser.page = call.number, page

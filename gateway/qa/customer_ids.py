@@ -5,7 +5,6 @@ What always holds: whom an event names, which hash is whose and what is a confli
 
 from __future__ import annotations
 
-import copy
 from typing import TYPE_CHECKING, Literal, get_args
 
 from gateway.events.hashing import is_hash, keyed_parts
@@ -14,6 +13,7 @@ from gateway.events.outcome import Reason
 from gateway.events.places import cid_places, customers
 from gateway.events.protection import text_of
 from gateway.qa.conflicts import conflict_of
+from gateway.qa.reading import copied
 from gateway.qa.session import Looks, found
 from gateway.settings_types import HashName
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _Nature = Literal["raw", "nothing", "own"]
 _SAYS: dict[_Nature, str] = {
     "raw": "a raw e-mail address or phone number; the gateway would send its hash",
-    "nothing": "what pages send when they have no id, or the hash of it; the gateway would leave it out, without it all such visitors become one customer",
+    "nothing": "what pages send when they have no id, or its hash; the gateway would leave it out, or else all such visitors would be one customer",
     "own": "no hash, but an id of the shop's own; the gateway takes it as it is",
 }
 _FATES: dict[Reason, str] = {
@@ -64,7 +64,8 @@ class CustomerIds(Looks):
         together: dict[tuple[_Nature, str], list[str]] = {}
         for path, text in _named(reading):
             if nature := self._nature(text, reading.identified):
-                together.setdefault((nature, text), []).append(path)
+                # `undefined` here and `null` there are one mistake.
+                together.setdefault((nature, "" if nature == "nothing" else text), []).append(path)
         for (nature, _), (place, *others) in together.items():
             also = f"; also in {', '.join(others)}" if others else ""
             severity: Severity | None = "warning" if nature == "own" else None
@@ -119,7 +120,7 @@ class CustomerIds(Looks):
             if name == identity.cid_hash or (name == "hmac-sha256" and not identity.hash_keys):
                 continue
             other = Identities(identity.model_copy(update={"cid_hash": name}))
-            as_other = other.identify(copy.deepcopy(reading.original), may_hold_fields=True)
+            as_other = other.identify(copied(reading.original), may_hold_fields=True)
             if as_other.repair is None and as_other.cid == repair.wrong.lower():
                 detail = f"the {name} of the normalised address, where identity.cid_hash is {identity.cid_hash}; the gateway would send another CID than the site does"
                 return detail, "warning"
@@ -147,7 +148,7 @@ class CustomerIds(Looks):
             return
         self._said.add(claim)
         fate = _FATES.get(sight.verdict.reason, "the gateway never changes a CID")
-        detail = f"the UID belongs to another customer since an earlier call; {fate}"
+        detail = f"the UID belongs to another customer since an earlier event; {fate}"
         yield found(
             "cid-changed",
             sight.call.number,

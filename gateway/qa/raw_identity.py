@@ -61,28 +61,28 @@ class RawIdentity(Looks):
         reading = self._reader.read(sight)
         if reading is not None:
             in_query = _query_fields(sight)
-            for name in reading.original:
-                raws += self._field(sight, reading, name, is_query=name in in_query)
+            for raw in self._fields(reading):
+                if raw.place.partition(".")[0].partition("[")[0] in in_query:
+                    raws.append(raw._replace(rule=_URL, place=f"query {raw.place}"))
+                elif sight.known.is_vendors or not raw.is_policed:
+                    # Identity fields are the gateway's business where it is called; ids and texts are not.
+                    raws.append(raw)
         if sight.index == 0:
             raws += self._query(sight)
             raws += self._referer(sight, raws)
         yield from _findings(sight, raws)
 
-    def _field(self, sight: Sight, reading: Reading, name: str, *, is_query: bool) -> Iterator[_Raw]:
-        """Look at one of an event's fields, with all that is in it."""
-        start = f"query {name}" if is_query else name
-        places = cid_places(reading.original, list(customers(reading.original)))
-        spared = {(id(each.holder), each.key) for each in places}
-        before, after = reading.original, reading.protected
-        if name == "aid" and before.get("uid") == before[name]:
-            spared.add((id(before), name))
-        for raw in self._protected(before, after, name, start, spared):
-            # Identity fields are the gateway's business where it is called; ids never are.
-            if sight.known.is_vendors or is_query or not raw.is_policed:
-                yield raw._replace(rule=_URL) if is_query else raw
-        if name in reading.protected and name in reading.masked:
-            for raw in self._masked(reading.protected[name], reading.masked[name], start, name):
-                yield raw._replace(rule=_URL) if is_query else raw
+    def _fields(self, reading: Reading) -> Iterator[_Raw]:
+        """Look at all that is in an event."""
+        original, protected, masked, _ = reading
+        if original != protected:
+            places = cid_places(original, list(customers(original)))
+            spared = {(id(each.holder), each.key) for each in places}
+            if original.get("aid") == original.get("uid"):
+                spared.add((id(original), "aid"))
+            for name in original:
+                yield from self._protected(original, protected, name, self._reader.shown(name), spared)
+        yield from self._masked(protected, masked, "", "")
 
     def _protected(
         self, before: JsonObject, after: JsonObject, key: str, path: str, spared: set[tuple[int, str]]
@@ -97,7 +97,7 @@ class RawIdentity(Looks):
                 yield _Raw(_FIELD, path, _KINDS[field_kind(key)], fate, repr(old), is_policed=True)
         elif isinstance(old, dict) and isinstance(new, dict):
             for name in old:
-                yield from self._protected(old, new, name, f"{path}.{name}", spared)
+                yield from self._protected(old, new, name, f"{path}.{self._reader.shown(name)}", spared)
         elif isinstance(old, list) and isinstance(new, list):
             for index, (mine, its) in enumerate(zip(old, new, strict=False)):
                 holder, other = {"": mine}, {"": its}
@@ -113,11 +113,10 @@ class RawIdentity(Looks):
         if isinstance(old, dict) and isinstance(new, dict):
             # Masking keeps their order; a name may be masked itself.
             for (name, mine), (other, its) in zip(old.items(), new.items(), strict=False):
+                place = f"{path}.{self._reader.shown(other)}" if path else self._reader.shown(other)
                 if name != other and (kinds := self._reader.kinds(name)):
-                    yield _Raw(
-                        _FIELD, f"{path}.{other}", f"{' and '.join(kinds)} as a field's name", _MASKED, name
-                    )
-                yield from self._masked(mine, its, f"{path}.{other}", name)
+                    yield _Raw(_FIELD, place, f"{' and '.join(kinds)} as a field's name", _MASKED, name)
+                yield from self._masked(mine, its, place, name)
         elif isinstance(old, list) and isinstance(new, list):
             for index, (mine, its) in enumerate(zip(old, new, strict=False)):
                 yield from self._masked(mine, its, f"{path}[{index}]", key)
@@ -136,7 +135,8 @@ class RawIdentity(Looks):
                 continue
             kinds = self._reader.parameter(name, value)
             if kinds:
-                yield _Raw(_URL, f"query {name}", " and ".join(kinds), "hash, mask or leave it out", value)
+                place = f"query {self._reader.shown(name)}"
+                yield _Raw(_URL, place, " and ".join(kinds), "hash, mask or leave it out", value)
 
     def _referer(self, sight: Sight, before: list[_Raw]) -> Iterator[_Raw]:
         """Look at the address of the page that made the call, unless its event has told it already."""

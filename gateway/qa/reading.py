@@ -10,17 +10,21 @@ import copy
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+import orjson
+
 from gateway.events.finding import EMAIL, NATIONAL_ID, PAYMENT_CARD, PHONE, SECRET, Finder, Parameters
 from gateway.events.hashing import is_hash
 from gateway.events.identity import Identified, Identities
 from gateway.events.masking import Masking
 from gateway.events.phones import Phones
+from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
     from gateway.events.model import JsonObject
     from gateway.qa.session import Sight
     from gateway.settings import Identity, Settings
 
+_LONGEST_NAME = 64
 # What may be a hash, a keyed one too, within a text.
 _WORD = re.compile(r"[\w:-]{32,}")
 _NAMES = {
@@ -30,6 +34,16 @@ _NAMES = {
     NATIONAL_ID: "a national id",
     SECRET: "a token with an address in it",
 }
+
+
+def copied(fields: JsonObject) -> JsonObject:
+    """Give an event of its own, to be changed."""
+    try:
+        given: JsonObject = orjson.loads(orjson.dumps(fields))
+    except orjson.JSONEncodeError:
+        # Numbers beyond 64 bits.
+        return copy.deepcopy(fields)
+    return given
 
 
 class Reading(NamedTuple):
@@ -66,9 +80,9 @@ class Reader:
             return self._last[1]
         if not isinstance(sight.original, dict):
             return None
-        protected = copy.deepcopy(sight.original)
+        protected = copied(sight.original)
         identified = self.identities.identify(protected, may_hold_fields=True)
-        masked = copy.deepcopy(protected)
+        masked = copied(protected)
         self.masking.mask(masked)
         reading = Reading(sight.original, protected, masked, identified)
         self._last = sight, reading
@@ -77,6 +91,10 @@ class Reader:
     def policy(self, name: str) -> str:
         """Give an identity field's policy; empty for a field that has none."""
         return self._policies.get(name.strip().lower(), "")
+
+    def shown(self, name: str) -> str:
+        """Give a field's or a parameter's name as it may be shown: cut, and what an event's own masking finds in it masked."""
+        return redact(self._finder.masked(name))[:_LONGEST_NAME]
 
     def is_raw(self, text: str) -> bool:
         """Tell of an identity field's text whether it is neither a hash nor one of the words that name nobody."""

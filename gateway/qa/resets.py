@@ -25,12 +25,16 @@ _PATIENCE_MS = 5_000
 
 
 class _Left(msgspec.Struct):
-    """A sign-out that waits for its reset: the UID that it ends, its call, and what came under the UID since."""
+    """A sign-out that waits for its reset: its call, the UIDs that it may end, by browser, who else may be the one that left, and what came since.
 
-    uid: str
+    A call to the site does not say whose browser it is: of several behind one proxy, a reset by any of them will do.
+    """
+
     call: int
     at_ms: int
-    after: Finding | None = None
+    uids: dict[int, str]
+    there: frozenset[int]
+    after: dict[int, Finding] = {}
 
 
 class Resets(Looks):
@@ -38,34 +42,31 @@ class Resets(Looks):
 
     def __init__(self, settings: Settings) -> None:
         self._browsers, self._sign_outs = Browsers(settings), SignOuts(settings)
-        self._left: dict[int, _Left] = {}
+        self._left: list[_Left] = []
         self._reset_ms: dict[int, int] = {}
 
     def event(self, sight: Sight) -> Iterator[Finding]:
         """Look at one event."""
-        now_ms = sight.call.started_ms
+        call = sight.call
+        yield from self._due(call.started_ms)
         seen = self._browsers.see(sight)
-        yield from self._due(now_ms)
         if seen is None:
             return
         number = seen.browser.number
         if seen.how == "reset":
-            self._reset_ms[number] = now_ms
-            self._left.pop(number, None)
-            return
-        left = self._left.get(number)
-        if self._sign_outs.tracks(sight):
-            self._begin(number, seen.uid, sight.call)
-        elif left is not None and left.uid == seen.uid and left.after is None:
-            left.after = found(
-                "reset-missing",
-                sight.call.number,
-                "uid",
-                "this event comes after a sign-out, under the UID of the customer who has left",
-                event=sight.index,
-                other=left.call,
-            )
-            yield from self._due(now_ms)
+            self._reset_ms[number] = call.started_ms
+            self._left = [each for each in self._left if number not in each.there]
+        elif self._sign_outs.tracks(sight):
+            self._begin(call, {number: seen.uid}, frozenset({number}))
+        else:
+            for left in self._left:
+                if left.uids.get(number) == seen.uid:
+                    detail = "this event comes after a sign-out, under the UID of the customer who has left"
+                    finding = found(
+                        "reset-missing", call.number, "uid", detail, event=sight.index, other=left.call
+                    )
+                    left.after.setdefault(number, finding)
+            yield from self._due(call.started_ms)
 
     def heard(self, examined: Examined) -> Iterator[Finding]:
         """Hear an answer."""
@@ -76,27 +77,44 @@ class Resets(Looks):
         """Hear of a call that is not tracking."""
         self._browsers.passed(call)
         yield from self._due(call.started_ms)
-        browser = self._browsers.at(call) if self._sign_outs.calls(call) else None
-        if browser is not None and browser.uid:
-            self._begin(browser.number, browser.uid, call)
+        there = self._browsers.at(call) if self._sign_outs.calls(call) else []
+        if there:
+            # Customers stand before the others; of those, whoever was heard last is the likeliest.
+            likely = [each for each in there if each.is_customers] or there[:1]
+            uids = {each.number: each.uid for each in likely if each.uid}
+            self._begin(call, uids, frozenset(each.number for each in there))
 
     def end(self) -> Iterator[Finding]:
         """Say which sign-outs have waited in vain."""
-        left, self._left = self._left, {}
-        for each in left.values():
-            if each.after is not None:
-                yield each.after
+        left, self._left = self._left, []
+        for each in left:
+            yield from _first(each)
 
-    def _begin(self, number: int, uid: str, call: Call) -> None:
-        reset_ms = self._reset_ms.get(number)
-        if reset_ms is not None and call.started_ms - reset_ms <= _PATIENCE_MS:
+    def _begin(self, call: Call, uids: dict[int, str], there: frozenset[int]) -> None:
+        now_ms = call.started_ms
+        if any(
+            now_ms - self._reset_ms.get(each, now_ms - 2 * _PATIENCE_MS) <= _PATIENCE_MS for each in there
+        ):
             return
-        # A page that calls and tracks it signs out once.
-        self._left.setdefault(number, _Left(uid, call.number, call.started_ms))
+        for left in self._left:
+            if not left.there.isdisjoint(there):
+                # A page that calls and tracks it signs out once; what it tracks says who it is.
+                if there < left.there and not left.after:
+                    left.uids, left.there = uids, there
+                return
+        self._left.append(_Left(call.number, now_ms, uids, there))
 
     def _due(self, now_ms: int) -> Iterator[Finding]:
         """Give what can't be mended any more."""
-        for number, left in list(self._left.items()):
-            if left.after is not None and now_ms - left.at_ms > _PATIENCE_MS:
-                del self._left[number]
-                yield left.after
+        for left in list(self._left):
+            if left.after and now_ms - left.at_ms > _PATIENCE_MS:
+                self._left.remove(left)
+                yield from _first(left)
+
+
+def _first(left: _Left) -> Iterator[Finding]:
+    """Give the event of the likeliest browser, where one came."""
+    for number in left.uids:
+        if number in left.after:
+            yield left.after[number]
+            return

@@ -137,8 +137,8 @@ class Storyteller:
     def passed(self, call: Call) -> None:
         """Hear of a call that is not tracking."""
         self._browsers.passed(call)
-        browser = self._browsers.at(call) if self._sign_outs.calls(call) else None
-        if browser is not None:
+        browsers = self._browsers.at(call) if self._sign_outs.calls(call) else []
+        for browser in browsers[:1]:
             story = self._stories[browser.number]
             step = Step(
                 kind="sign_out", call=call.number, event=-1, at_ms=call.started_ms, uid=shown(browser.uid)

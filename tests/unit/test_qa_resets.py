@@ -148,3 +148,20 @@ async def test_a_day_begins_at_the_propertys_own_midnight(tmp_path):
             await visit.see(identify(extra={"n": 2}))
             visit.end()
             assert ["identify-repeated"] * count == [each.rule for each in visit.findings]
+
+
+async def test_a_reset_by_any_browser_behind_the_proxy_is_the_sign_outs(visit):
+    """The call to the site does not say whose it is: the customer is likelier than who was heard last, and no more than that."""
+    await visit.see(event("user", "sign_in", FIRST, cid=of_md5("a")))
+    visit.passed("/")
+    await visit.see(view(SECOND))
+    visit.passed("/logout")
+    await visit.see(view(SECOND))
+    await visit.see(reset(SECOND, "333333333333"))
+    await visit.see(view(FIRST))
+    visit.wait(10)
+    visit.passed("/logout")
+    await visit.see(view("333333333333"))
+    await visit.see(view(FIRST))
+    assert [("reset-missing", 20, "uid")] == visit.end()
+    assert [18] == visit.others
