@@ -1,4 +1,4 @@
-"""The command line: `tracking-gateway serve | demo | check | snippet | doctor | ledger | quarantine | spool | script | plan`.
+"""The command line: `tracking-gateway serve | demo | check | snippet | doctor | ledger | quarantine | spool | script | plan | qa`.
 
 Exit codes: 0 done, 1 the world is in the way (a port, a disk, a ledger) or somebody said no, 2 a setting or an argument is wrong, 130
 interrupted. With `--json`, standard output is one JSON document, whatever becomes of the command.
@@ -28,6 +28,7 @@ from gateway.commands.options import DEFAULT_CONFIG, ConfigOption, JsonOption, l
 from gateway.commands.paths import names_of_now, script_path, served_names, told_names
 from gateway.commands.plan import plan_app
 from gateway.commands.plan_words import seen_plan, seen_plugins
+from gateway.commands.qa import qa
 from gateway.commands.quarantine import quarantine_app
 from gateway.commands.script import script_app
 from gateway.commands.spool import spool_app
@@ -282,6 +283,7 @@ def snippet(
 
 
 app.command()(doctor)
+app.command()(qa)
 
 
 def _chosen(loaded: Settings, prop_id: str, portal_id: str, *, as_json: bool) -> Property:

@@ -79,10 +79,10 @@ class _Outlined(msgspec.Struct):
 
 
 class Place(NamedTuple):
-    """Where an entry's call went, and when: what is known of it before its headers and bodies are looked at. `index` is its place in the file."""
+    """Where an entry's call went, and when: what is known of it before its headers and bodies are looked at. `entry` is its place in the file."""
 
     started_ms: int
-    index: int
+    entry: int
     method: str
     scheme: str
     host: str
@@ -202,9 +202,7 @@ def _moment(text: str) -> int:
         moment = datetime.fromisoformat(text.strip())
         return int((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise EntryWrong(
-            "startedDateTime", "it is no moment such as 2026-11-30T07:00:00.000+01:00"
-        ) from None
+        raise EntryWrong("startedDateTime", "it is no moment such as 2026-11-30T07:00:00.000+01:00") from None
 
 
 def _pairs(value: Any) -> list[tuple[str, str]]:

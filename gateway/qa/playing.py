@@ -19,16 +19,18 @@ if TYPE_CHECKING:
     from gateway.qa.recordings import Recording
     from gateway.qa.session import Examined, Session
 
+_CHROME = "WebInspector"
+
 
 class Played(msgspec.Struct):
-    """What was played, and what was not: `without_body` tracking calls whose body the recorder has not kept, `unread` entries that can't be read (`first_unread`)."""
+    """What was played, and what was not: `is_sanitised` tells that Chrome has left out the cookies, `without_body` tracking calls whose body the recorder has not kept, `unread` entries that can't be read (`first_unread`)."""
 
     calls: int = 0
     tracking: int = 0
     without_body: int = 0
-    without_cookies: int = 0
     unread: int = 0
     first_unread: str = ""
+    is_sanitised: bool = False
 
     def notices(self) -> list[str]:
         """Say, each in a sentence, what a reader of the findings has to know about the recording."""
@@ -42,10 +44,10 @@ class Played(msgspec.Struct):
                 f"{_calls(self.without_body)} came without the body that was sent, or without all of it, and {_are(self.without_body)} not checked: "
                 "browsers do not keep what sendBeacon sends as a Blob; mitmproxy does"
             )
-        if self.tracking and self.without_cookies == self.tracking:
+        if self.is_sanitised:
             said.append(
-                "no tracking call has a cookie: if the site has some, export with them "
-                '(Chrome: Settings → Preferences → Network → "Allow to generate HAR with sensitive data")'
+                "no tracking call has a cookie, for Chrome exports none unless it is told to (Settings → Preferences → Network → "
+                '"Allow to generate HAR with sensitive data"): whose UID stands in a cookie alone was not seen'
             )
         return said
 
@@ -55,6 +57,7 @@ async def play(
 ) -> Played:
     """Play recordings as one visit, to its end; `at` hears how many calls are done."""
     played = Played()
+    has_cookies = False
     merged = heapq.merge(*(_with(each, order) for order, each in enumerate(recordings)))
     waiting: list[tuple[float, int, Examined, Heard]] = []
     for place, order in merged:
@@ -70,16 +73,16 @@ async def play(
         if exchange is None:
             continue
         played.tracking += 1
-        played.without_cookies += not exchange.has_cookies
+        has_cookies |= exchange.has_cookies
         if exchange.lacks_body:
             played.without_body += 1
             continue
         examined = await session.examine(exchange.call, known)
-        heapq.heappush(
-            waiting, (place.started_ms + exchange.heard.took_ms, number, examined, exchange.heard)
-        )
+        heapq.heappush(waiting, (place.started_ms + exchange.heard.took_ms, number, examined, exchange.heard))
     _answer(session, waiting, float("inf"))
     session.finish()
+    is_chromes = bool(recordings) and all(each.creator == _CHROME for each in recordings)
+    played.is_sanitised = is_chromes and bool(played.tracking) and not has_cookies
     for each in recordings:
         played.unread += len(each.unread)
         if each.unread and not played.first_unread:

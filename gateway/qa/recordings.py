@@ -12,7 +12,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 import msgspec
 
@@ -91,9 +91,9 @@ class Recording:
         """Give a call and its answer; `None`, and one more `unread`, where its entry can't be read."""
         page = self._pages.get(place.pageref, "")
         try:
-            return exchange_of(self._entries[place.index], place, number, page)
+            return exchange_of(self._entries[place.entry], place, number, page)
         except EntryWrong as error:
-            self.unread.append(_unread(place.index, error))
+            self.unread.append(_unread(place.entry, error))
             return None
 
     def _pages_of(self, pages: Any) -> dict[str, str]:
@@ -128,7 +128,7 @@ def seekable(path: Path | None, standard_input: BinaryIO) -> Iterator[BinaryIO]:
         shutil.copyfileobj(source, copy, _PIECE_BYTES)
         copy.flush()
         copy.seek(0)
-        yield copy  # type: ignore[misc] -- it is one, under another name
+        yield cast("BinaryIO", copy)
 
 
 @contextlib.contextmanager
@@ -170,9 +170,7 @@ def _decoded(view: memoryview, name: str) -> _Har:
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         if "truncated" in str(error):
-            raise NotARecording(
-                name, "", "it ends in the middle: whoever wrote it was interrupted"
-            ) from None
+            raise NotARecording(name, "", "it ends in the middle: whoever wrote it was interrupted") from None
         raise NotARecording(name, "", f"no HAR file: {error}", _hint_of(view)) from None
     except RecursionError:
         raise NotARecording(name, "", "no HAR file: it is nested too deeply") from None
