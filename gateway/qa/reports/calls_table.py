@@ -9,7 +9,7 @@ from gateway.qa.reports.kinds import HASHES, RAW
 from gateway.qa.reports.links import row_id
 from gateway.qa.reports.markup import Markup, el
 from gateway.qa.reports.streams import CAME
-from gateway.qa.reports.wording import moment
+from gateway.qa.reports.wording import counted, moment
 
 if TYPE_CHECKING:
     from gateway.qa.reports.model import CallRow, Change, SessionModel
@@ -53,9 +53,18 @@ def calls_section(model: SessionModel) -> Markup:
         "section",
         el("h2", "Calls"),
         el("p", lead, class_="lead"),
+        _names(model),
         el("div", _filter(), table, class_="card"),
         id="calls",
     )
+
+
+def _names(model: SessionModel) -> Markup | None:
+    """Give which events came and how often, so that one that is missing is missed."""
+    chips = [el("li", each.name, " ", el("b", f"{each.events:,}"), class_="badge") for each in model.names]
+    if model.left_out.names:
+        chips.append(el("li", f"and {counted(model.left_out.names, 'more name')}"))
+    return el("ul", *chips, class_="names", aria_label="Events by name") if chips else None
 
 
 def _filter() -> Markup:
