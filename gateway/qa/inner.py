@@ -32,6 +32,7 @@ from gateway.vendor_scripts import start_vendor_scripts
 from gateway.web.directory import Directory
 from gateway.web.endpoints import endpoints, traps
 from gateway.web.ingest import Ingest
+from gateway.web.ways import way
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -95,14 +96,24 @@ class Inner:
         return self._relay.reply(prepared, decision, answer)[0]
 
     async def take(self, call: Call, path: str | None = None) -> Taken:
-        """Take a call as a request of the gateway's own, under `path` (that of the call, unless given), which must be one that `stands_at`."""
-        request = self.request_of(call, call.path if path is None else path)
-        endpoint = self._directory.table[request.head.path]
+        """Take a call as a request of the gateway's own, under `path` (that of the call, unless given), as `gateway.web.public` does."""
+        found = way(self._directory.table, call.method, call.path if path is None else path)
+        if isinstance(found, Reply):
+            return Taken(found)
+        request = self.request_of(call, found.path)
         stamp = Stamp(call.started_ms, int.from_bytes(secrets.token_bytes(20), "big"))
         answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         with self._hearing.of(stamp) as heard:
-            endpoint.answer(request, lambda reply: None if answered.done() else answered.set_result(reply))
+            if len(request.body) > found.endpoint.max_body_bytes:
+                return self._unread(request, heard)
+            found.endpoint.answer(
+                request, lambda reply: None if answered.done() else answered.set_result(reply)
+            )
             reply = await answered
+        return Taken(reply, heard.prepared, heard.decision, tuple(heard.originals))
+
+    def _unread(self, request: Request, heard: _Heard) -> Taken:
+        reply = self._ingest.too_large(Request(request.head))
         return Taken(reply, heard.prepared, heard.decision, tuple(heard.originals))
 
 

@@ -7,15 +7,12 @@ a traceback, a header of a client, or a byte of its body.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
 
 from aiohttp import ClientError, HttpVersion11, hdrs, web
 from multidict import CIMultiDict
 
 from gateway.events.model import Head, Reply, Request
-from gateway.events.preflights import EVENT_METHODS
 from gateway.settings_web import Limits
 from gateway.web.fast import FastConnection
 from gateway.web.gated import CutOff
@@ -24,6 +21,7 @@ from gateway.web.plain_heads import MAX_HEAD_BYTES
 from gateway.web.refusals import refusal
 from gateway.web.security import secured
 from gateway.web.watch import Watch
+from gateway.web.ways import way
 
 if TYPE_CHECKING:
     import asyncio
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
 SERVER = "tracking-gateway"
 # So long what is left of a body is read and thrown away behind an answer, so that its client hears it.
 _LINGERING_SECONDS = 2.0
-_SLASHES = re.compile("//+")
-_OPTIONS_OF_ALL = Reply(204, (("Allow", EVENT_METHODS),))
 # Never reached: the watch closes idle connections.
 _KEEPALIVE_SECONDS = 7 * 86_400.0
 
@@ -138,20 +134,11 @@ class PublicServer(web.Server):
 
     async def _reply(self, request: web.BaseRequest) -> Reply:
         path, _, query = request.raw_path.partition("?")
-        method = request.method
-        if path not in self._endpoints:
-            path = _mended(path)
-        endpoint = self._endpoints.get(path)
-        if endpoint is None:
-            return _OPTIONS_OF_ALL if path == "*" else refusal(404)
-        if method in endpoint.methods:
-            return await self._answered(
-                request,
-                endpoint,
-                _head(request, method, path, query, self.address_header, self.wanted_headers),
-            )
-        allow = ", ".join(dict.fromkeys((*endpoint.methods, "OPTIONS")))
-        return Reply(204, (("Allow", allow),)) if method == "OPTIONS" else refusal(405, allow)
+        found = way(self._endpoints, request.method, path)
+        if isinstance(found, Reply):
+            return found
+        head = _head(request, request.method, found.path, query, self.address_header, self.wanted_headers)
+        return await self._answered(request, found.endpoint, head)
 
     async def _answered(self, request: web.BaseRequest, endpoint: Endpoint, head: Head) -> Reply:
         body = b""
@@ -173,11 +160,6 @@ class PublicServer(web.Server):
             Request(head, body), lambda reply: None if answered.done() else answered.set_result(reply)
         )
         return await answered
-
-
-def _mended(path: str) -> str:
-    """Give a path as it was meant: a slash too many, or letters that are percent-encoded, are a slip of who configured a client."""
-    return path if path == "*" else "/" + _SLASHES.sub("/", unquote(path)).strip("/")
 
 
 def _ask_for_body(request: web.BaseRequest) -> None:

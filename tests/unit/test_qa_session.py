@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 
+import msgspec
 import orjson
 import pytest
 
 from gateway.qa.calls import Call
 from gateway.qa.inner import running_inner
+from gateway.qa.recognition import Known
 from gateway.qa.session import Looks, Session, found
 from gateway.settings import Logging, Settings
 from gateway.telemetry.logging import open_log
@@ -77,3 +79,26 @@ async def test_a_severity_that_is_off_finds_nothing(inner):
     seen = call()
     await session.examine(seen, session.recogniser.known(seen.host, seen.path))
     assert [] == session.findings
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/", 404), ("GET", "/somewhere", 404), ("PUT", "/event", 405), ("POST", "//event/", 200)],
+)
+async def test_a_call_goes_the_way_of_a_request_to_the_public_port(inner, method, path, status):
+    """Where nothing stands it hears so, and a slash too many is mended."""
+    seen = call(path=path)
+    seen = msgspec.structs.replace(seen, method=method)
+    session = Session(settings(), inner, [])
+    examined = await session.examine(seen, Known("other", path, is_vendors=True))
+    assert status == examined.taken.reply.status
+    assert (status == 200) == (len(examined.events) == 1)
+
+
+async def test_a_body_that_is_too_large_is_one_event_that_is_not_read(inner):
+    """It is malformed, as it would be at the gateway."""
+    session = Session(settings(), inner, [])
+    seen = call(body={"extra": {"text": "x" * settings().server.max_body_bytes}})
+    examined = await session.examine(seen, session.recogniser.known(seen.host, seen.path))
+    assert 413 == examined.taken.reply.status
+    assert ["too_large"] == [sight.verdict.reason for sight in examined.events]
