@@ -26,7 +26,7 @@ def rows_of(examined: Examined, identity: Identity) -> list[tuple[str, str]]:
     kinds, call = Kinds(identity), examined.call
     rows = [
         ("", f"Call {call.number}: {call.method} {place_of(call)}"),
-        ("page", page_of(call)),
+        ("page", page_of(examined)),
         ("the gateway answers", str(examined.taken.reply.status)),
     ]
     if examined.heard is not None:

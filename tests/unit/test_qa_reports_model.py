@@ -99,6 +99,26 @@ async def test_a_session_without_events_says_nothing_of_a_site(tmp_path):
     assert ("a page view", "a sign-in", "a sign-out", "a purchase") == model.not_tried
 
 
+async def test_a_sign_out_without_its_reset_was_seen_all_the_same(tmp_path):
+    """What is found of it is not said to be untried."""
+    missing = found("reset-missing", 1, "uid", "it", event=0)
+    async with session_of(tmp_path, [Scripted([missing])]) as session:
+        await see(session, pageview())
+    assert ("a sign-in", "a purchase") == gather(session, make_settings()).not_tried
+
+
+async def test_a_page_is_told_as_its_event_tells_it(tmp_path):
+    """Browsers tell other hosts the origin alone; the event knows the path, and its query stays out."""
+    url = "https://www.shop.example/shoe/42?mail=lan@shop.example#top"
+    async with session_of(tmp_path) as session:
+        await see(session, {**pageview(), "context": {"navigation": {"url": url}}})
+        await see(session, {**pageview(), "context": {"navigation": {"url": 7}}})
+    model = gather(session, make_settings())
+    pages = ["https://www.shop.example/shoe/42", "https://www.shop.example/"]
+    assert pages == [each.page for each in model.calls]
+    assert set(pages) == {each.page for each in model.flows}
+
+
 async def test_what_finds_no_room_is_counted_and_findings_come_first(tmp_path):
     """A call with a finding is kept before those without, in the order of the calls; what is left out is said."""
     findings = [found("unknown-event", number, "ec", "it", event=0) for number in (4, 5, 6)]

@@ -100,7 +100,7 @@ class _Gathering:
             answer=answer,
             headline=_headline(answer, counts),
             counts=counts,
-            not_tried=tuple(moment for moment, name in _MOMENTS.items() if not names[name]),
+            not_tried=self._not_tried(names),
             rules=rules,
             findings=findings,
             calls=calls,
@@ -116,6 +116,12 @@ class _Gathering:
                 hosts=max(0, len(hosts) - self._bounds.hosts),
             ),
         )
+
+    def _not_tried(self, names: Counter[str]) -> tuple[str, ...]:
+        # A sign-out was seen too where its reset was missed.
+        is_missed = any(each.rule == "reset-missing" for each in self._findings)
+        tried = names | Counter({"user / reset_anonymous_id": int(is_missed)})
+        return tuple(moment for moment, name in _MOMENTS.items() if not tried[name])
 
     def _counts(self) -> Counts:
         outcomes = Counter(sight.verdict.outcome for each in self._examined for sight in each.events)
@@ -168,7 +174,7 @@ class _Gathering:
             other=finding.other,
             method=shown(examined.call.method),
             url=place_of(examined.call),
-            page=page_of(examined.call),
+            page=page_of(examined),
             at_ms=examined.call.started_ms - self._started_ms,
         )
 
@@ -201,7 +207,7 @@ class _Gathering:
             kind=examined.known.kind,
             method=shown(call.method),
             url=place_of(call),
-            page=page_of(call),
+            page=page_of(examined),
             is_vendors=examined.known.is_vendors,
             name=_name(sight) if sight is not None else "",
             uid=self._kinds.uid(verdict.uid) if verdict else "",

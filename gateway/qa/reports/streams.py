@@ -23,7 +23,7 @@ def flow_rows(examined: Sequence[Examined]) -> tuple[FlowRow, ...]:
     """Give a row for each page and host, the busiest first."""
     flows: defaultdict[tuple[str, str, bool], list[Examined]] = defaultdict(list)
     for each in examined:
-        flows[page_of(each.call), shown(each.call.host), each.known.is_vendors].append(each)
+        flows[page_of(each), shown(each.call.host), each.known.is_vendors].append(each)
     rows = (
         FlowRow(page=page, host=host, is_vendors=is_vendors, calls=len(calls), outcomes=_outcomes(calls))
         for (page, host, is_vendors), calls in flows.items()

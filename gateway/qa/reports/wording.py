@@ -9,7 +9,10 @@ from gateway.telemetry.redaction import redact
 from gateway.terminal import plain
 
 if TYPE_CHECKING:
+    from gateway.events.model import JsonObject
+    from gateway.events.outcome import Rejection
     from gateway.qa.calls import Call
+    from gateway.qa.session import Examined
 
 
 def shown(text: str) -> str:
@@ -33,10 +36,23 @@ def place_of(call: Call) -> str:
     return shown(f"{call.scheme}://{call.host}{port}{call.path}")
 
 
-def page_of(call: Call) -> str:
-    """Give the page that made a call, without its query and its fragment; its origin where nobody knows more, and else nothing."""
-    page = call.page or call.header("referer") or call.header("origin")
+def page_of(examined: Examined) -> str:
+    """Give the page that made a call, without its query and its fragment, as an event of it tells; its origin where nobody knows more, and else nothing.
+
+    Browsers tell other hosts the origin alone: the path is known from the events.
+    """
+    call = examined.call
+    told = next((url for sight in examined.events if (url := _told(sight.original))), "")
+    page = told or call.page or call.header("referer") or call.header("origin")
     return "" if page == "null" else shown(page.partition("?")[0].partition("#")[0])
+
+
+def _told(original: JsonObject | Rejection) -> str:
+    """Give the address of the page that an event was tracked on; empty where it tells none."""
+    context = original.get("context") if isinstance(original, dict) else None
+    navigation = context.get("navigation") if isinstance(context, dict) else None
+    url = navigation.get("url") if isinstance(navigation, dict) else None
+    return url if isinstance(url, str) and url.startswith(("https://", "http://")) else ""
 
 
 def counted(number: int, word: str) -> str:
