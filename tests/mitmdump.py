@@ -38,10 +38,15 @@ def qa_venv() -> Path:
 
 
 class Mitmdump:
-    """A mitmdump process with its own folder (certificates, output). `names` says where hosts are: `{"a.cdp.asia": "127.0.0.1:9000"}`."""
+    """A mitmdump process with its own folder (certificates, output). `names` says where hosts are: `{"a.cdp.asia": "127.0.0.1:9000"}`; `program` may be mitmweb."""
 
     def __init__(
-        self, folder: Path, *arguments: str, names: Mapping[str, str] | None = None, port: int | None = None
+        self,
+        folder: Path,
+        *arguments: str,
+        names: Mapping[str, str] | None = None,
+        port: int | None = None,
+        program: str = "mitmdump",
     ) -> None:
         self.folder = folder
         self.port = port or free_port()
@@ -51,7 +56,7 @@ class Mitmdump:
         self._output = folder / "mitmdump.out"
         where = [f"{host}={place}" for host, place in (names or {}).items()]
         self._arguments = [
-            str(qa_venv() / "bin/mitmdump"),
+            str(qa_venv() / "bin" / program),
             *("--listen-host", "127.0.0.1", "--listen-port", str(self.port)),
             *("--set", f"confdir={folder}"),
             *(["-s", str(_NAMES), "--set", f"test_names={','.join(where)}"] if where else []),
@@ -67,6 +72,7 @@ class Mitmdump:
         *arguments: str,
         names: Mapping[str, str] | None = None,
         port: int | None = None,
+        program: str = "mitmdump",
         **options: str,
     ) -> Mitmdump:
         """Give one with the addon and its options, without their prefix: `mode="enforce"`; one may be `config` too, instead of the first."""
@@ -81,6 +87,7 @@ class Mitmdump:
             *arguments,
             names=names,
             port=port,
+            program=program,
         )
 
     def output(self) -> str:

@@ -207,16 +207,27 @@ class Machine:
 
     @contextlib.asynccontextmanager
     async def mitmdump(
-        self, config: Path, *arguments: str, unknown: tuple[str, ...] = (), **options: str
+        self,
+        config: Path,
+        *arguments: str,
+        unknown: tuple[str, ...] = (),
+        program: str = "mitmdump",
+        **options: str,
     ) -> AsyncIterator[Mitmdump]:
-        """Run mitmdump with the addon: it knows where the hosts are, but for the `unknown`, and trusts their authority."""
+        """Run mitmdump with the addon: it knows where the hosts are, but for the `unknown`, and trusts their authority. `program` may be mitmweb."""
         folder = self.folder / f"mitmdump-{len(list(self.folder.iterdir()))}"
         shutil.copytree(self.authority, folder)
         trusted = folder / "servers.pem"
         self.world.authority.cert_pem.write_to_path(trusted)
         process = Mitmdump.with_addon(
-            folder, config, "--set", f"ssl_verify_upstream_trusted_ca={trusted}", *arguments, names={host: place for host, place in self.world.names.items() if host not in unknown}, **options,
-        )  # fmt: skip
+            folder,
+            config,
+            *("--set", f"ssl_verify_upstream_trusted_ca={trusted}"),
+            *arguments,
+            names={host: place for host, place in self.world.names.items() if host not in unknown},
+            program=program,
+            **options,
+        )
         async with running_mitmdump(process):
             yield process
 
