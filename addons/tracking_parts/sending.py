@@ -21,9 +21,7 @@ def put_record(flow: HTTPFlow, examined: Examined, record: Record) -> None:
     call, request = examined.call, flow.request
     name = f"[{call.host}]" if ":" in call.host else call.host
     head, _, body = (
-        Target.of(f"{call.scheme}://{name}:{call.port}{examined.known.path}")
-        .render(record)
-        .partition(b"\r\n\r\n")
+        Target.of(f"{call.scheme}://{name}:{call.port}{call.path}").render(record).partition(b"\r\n\r\n")
     )
     first, *lines = head.split(b"\r\n")
     method, target, _ = first.split(b" ")

@@ -22,17 +22,21 @@ from gateway.events.model import JsonObject, Reply, Request, Stamp
 from gateway.events.outcome import Rejection
 from gateway.events.pipeline import Pipeline
 from gateway.names import Names
+from gateway.outflow import cancelled
 from gateway.qa.calls import request_of
 from gateway.qa.stores import open_stores
 from gateway.sdk import script_source, source_map
 from gateway.surroundings import open_world
 from gateway.telemetry.journal import Journal
+from gateway.telemetry.logging import describe
 from gateway.telemetry.metrics import Metrics
 from gateway.vendor_scripts import start_vendor_scripts
 from gateway.web.directory import Directory
 from gateway.web.endpoints import endpoints, traps
+from gateway.web.heads import TOO_LONG
 from gateway.web.ingest import Ingest
-from gateway.web.ways import way
+from gateway.web.refusals import refusal
+from gateway.web.ways import mended, way
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
@@ -69,21 +73,29 @@ class Inner:
         hearing: _Hearing,
         spool: Spool,
         relay: RelayPolicy | None,
+        journal: Journal,
+        target_bytes: int,
     ) -> None:
         self._directory = directory
         self._ingest = ingest
         self._hearing = hearing
         self._spool = spool
         self._relay = relay
+        self._journal = journal
+        self._target_bytes = target_bytes
 
     @property
     def pending(self) -> int:
         """How many accepted events the collector does not have yet; 0 where none are sent on."""
         return self._spool.pending
 
-    def stands_at(self, path: str) -> bool:
-        """Tell whether the gateway has something at a path."""
-        return path in self._directory.table
+    def usual(self, path: str) -> str:
+        """Give the usual name of what the gateway has at a path; empty where it has nothing."""
+        return self._directory.usual(path) or self._directory.usual(mended(path))
+
+    def told(self, usual: str) -> str:
+        """Give the path that pages are told, of what has this usual name."""
+        return self._directory.told(usual)
 
     def request_of(self, call: Call, path: str) -> Request:
         """Give what the gateway gets when this call reaches it under `path`."""
@@ -96,25 +108,28 @@ class Inner:
         return self._relay.reply(prepared, decision, answer)[0]
 
     async def take(self, call: Call, path: str | None = None) -> Taken:
-        """Take a call as a request of the gateway's own, under `path` (that of the call, unless given), as `gateway.web.public` does."""
-        found = way(self._directory.table, call.method, call.path if path is None else path)
-        if isinstance(found, Reply):
-            return Taken(found)
-        request = self.request_of(call, found.path)
+        """Take a call as a request of the gateway's own, under `path` (that of the call, unless given)."""
         stamp = Stamp(call.started_ms, int.from_bytes(secrets.token_bytes(20), "big"))
-        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         with self._hearing.of(stamp) as heard:
-            if len(request.body) > found.endpoint.max_body_bytes:
-                return self._unread(request, heard)
-            found.endpoint.answer(
-                request, lambda reply: None if answered.done() else answered.set_result(reply)
-            )
-            reply = await answered
+            try:
+                reply = await self._reply(call, call.path if path is None else path)
+            except Exception as error:  # noqa: BLE001 -- as the public port answers a fault of ours
+                self._journal.trouble("unexpected", **describe(error))
+                reply = refusal(500)
         return Taken(reply, heard.prepared, heard.decision, tuple(heard.originals))
 
-    def _unread(self, request: Request, heard: _Heard) -> Taken:
-        reply = self._ingest.too_large(Request(request.head))
-        return Taken(reply, heard.prepared, heard.decision, tuple(heard.originals))
+    async def _reply(self, call: Call, path: str) -> Reply:
+        if len(call.query) + len(call.path) + 1 > self._target_bytes:
+            return refusal(TOO_LONG.status)
+        found = way(self._directory.table, call.method, path)
+        if isinstance(found, Reply):
+            return found
+        request = self.request_of(call, found.path)
+        if len(request.body) > found.endpoint.max_body_bytes:
+            return self._ingest.too_large(Request(request.head))
+        answered: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        found.endpoint.answer(request, lambda reply: None if answered.done() else answered.set_result(reply))
+        return await answered
 
 
 class _Heard:
@@ -222,7 +237,10 @@ async def running_inner(
         vendor = await start_vendor_scripts(settings, journal, metrics, names, stack, is_first=True)
         parts = endpoints(ingest, script, vendor.shelves, source_map)
         table = Directory(parts, names, metrics.path_counter, traps(ingest, settings.bots.honeypot_path))
+        if names.rotates:
+            chore = table.keep(settings.paths, script.make_for, vendor.make_for)
+            stack.push_async_callback(cancelled, asyncio.create_task(chore))
         try:
-            yield Inner(table, ingest, hearing, spool, pipeline.relay)
+            yield Inner(table, ingest, hearing, spool, pipeline.relay, journal, settings.limits.target_bytes)
         finally:
             deadline.begin()

@@ -111,7 +111,7 @@ class Session:
         self._inner = inner
         self._severity = settings.qa.severity
         self._checks = checks
-        self.recogniser = Recogniser(settings, inner.stands_at)
+        self.recogniser = Recogniser(settings, inner)
         self.story = Storyteller(settings)
         self.examined: list[Examined] = []
         self.calls = 0

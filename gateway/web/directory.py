@@ -48,6 +48,14 @@ class Directory:
         self._names = names
         self._fill()
 
+    def usual(self, path: str) -> str:
+        """Give the usual name of what a path leads to; empty for one that leads nowhere."""
+        return self._usual.get(path, "")
+
+    def told(self, usual: str) -> str:
+        """Give the path that pages are told, of what has this usual name."""
+        return self._names.told(usual)
+
     async def keep(self, paths: Paths, *prepare: Callable[[Names], None]) -> None:
         """Go with the time, for ever; returns at once where no name changes by itself. `prepare` run in a thread, before the names hold."""
         while self._names.rotates:
@@ -61,9 +69,11 @@ class Directory:
 
     def _fill(self) -> None:
         table: dict[str, Endpoint] = dict(self._plain)
+        self._usual = {path: path for path in table}
         for usual, endpoint in self._parts.items():
             names = self._names.of(usual)
             for name in names:
+                self._usual[name.path] = usual
                 table[name.path] = (
                     _Counted(endpoint, self._counter(usual, name.counted_as)) if len(names) > 1 else endpoint
                 )
