@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mitmproxy import ctx, exceptions
 from tracking_parts.content_view import show_views
 from tracking_parts.ending import ending
-from tracking_parts.flows import call_of, fates, is_whole, line_of, mark, place_of, read_whole
+from tracking_parts.flows import call_of, fates, is_whole, line_of, mark, never_ends, place_of, read_whole
 from tracking_parts.options import OptionWrong, add_options, wanted
 from tracking_parts.telling import is_failure, model_of, show, write
 from tracking_parts.visit import Visit
@@ -116,9 +116,14 @@ class Tracking:
             self._visit.acts.request(flow, examined)
 
     def responseheaders(self, flow: HTTPFlow) -> None:
-        """Have a tracking call's answer read whole too."""
-        if flow.id in self._examined and flow.response is not None and self._visit is not None:
+        """Have a tracking call's answer read whole too, and let a stream of events go by."""
+        if flow.response is None or self._visit is None:
+            return
+        if flow.id in self._examined:
             read_whole(flow.response, may_pass=self._visit.may_pass)
+        elif never_ends(flow.response):
+            # mitmproxy would wait for its end, and the page for its first event.
+            flow.response.stream = True
 
     def response(self, flow: HTTPFlow) -> None:
         """Hear the answer."""

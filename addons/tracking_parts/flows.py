@@ -10,7 +10,7 @@ from gateway.qa.calls import Call, Heard
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Connection
-    from mitmproxy.http import Headers, HTTPFlow, Message
+    from mitmproxy.http import Headers, HTTPFlow, Message, Response
 
     from gateway.qa.calls import Headers as PlainHeaders
     from gateway.qa.findings import Finding
@@ -101,6 +101,11 @@ def is_whole(message: Message) -> bool:
     if isinstance(message.stream, Collected):
         message.raw_content = message.stream.body
     return message.raw_content is not None
+
+
+def never_ends(response: Response) -> bool:
+    """Tell whether an answer is a stream of server-sent events, by its head."""
+    return str(response.headers.get("content-type", "")).startswith("text/event-stream")
 
 
 def mark(flow: HTTPFlow, examined: Examined) -> None:
