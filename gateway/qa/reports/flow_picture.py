@@ -123,6 +123,7 @@ def _picture(model: SessionModel) -> Markup:
         width=_WIDTH,
         height=height + 2,
         role="img",
+        class_="fits",
     )
 
 
