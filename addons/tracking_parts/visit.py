@@ -105,7 +105,8 @@ class Visit:
                 inner = await stack.enter_async_context(
                     running_inner(settings, log, folder, sends=mode == "redirect")
                 )
-                self._inner, self.session = inner, Session(settings, inner, checks(settings))
+                wanted_checks = checks(settings, is_redirected=mode == "redirect")
+                self._inner, self.session = inner, Session(settings, inner, wanted_checks)
                 self._opened.set_result(self.session)
                 await self._end.wait()
         except Exception as error:  # noqa: BLE001 -- whatever is in the way, the tester is told, and the proxy ends

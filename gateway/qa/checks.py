@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from gateway.settings import Settings
 
 
-def checks(settings: Settings) -> tuple[Check, ...]:
-    """Make the checks of a session: each begins anew."""
+def checks(settings: Settings, *, is_redirected: bool = False) -> tuple[Check, ...]:
+    """Make the checks of a session: each begins anew. `is_redirected`: the gateway takes also what was sent to the vendor's hosts."""
     reader = Reader(settings)
     return (
-        RawIdentity(reader),
+        RawIdentity(reader, is_redirected=is_redirected),
         CustomerIds(reader),
         UidChanges(settings),
         Resets(settings),

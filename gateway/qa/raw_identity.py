@@ -50,10 +50,14 @@ class _Raw(NamedTuple):
 
 
 class RawIdentity(Looks):
-    """Looks for raw identity in each event, in the query string it came with and in its page's address."""
+    """Looks for raw identity in each event, in the query string it came with and in its page's address.
 
-    def __init__(self, reader: Reader) -> None:
+    `is_redirected`: the gateway takes also what was sent to the vendor's hosts.
+    """
+
+    def __init__(self, reader: Reader, *, is_redirected: bool = False) -> None:
         self._reader = reader
+        self._is_redirected = is_redirected
 
     def event(self, sight: Sight) -> Iterator[Finding]:
         """Look at one event; at the first of a call also at the request itself."""
@@ -61,10 +65,11 @@ class RawIdentity(Looks):
         reading = self._reader.read(sight)
         if reading is not None:
             in_query = _query_fields(sight)
+            is_vendors = sight.known.is_vendors and not self._is_redirected
             for raw in self._fields(reading):
                 if raw.place.partition(".")[0].partition("[")[0] in in_query:
                     raws.append(raw._replace(rule=_URL, place=f"query {raw.place}"))
-                elif sight.known.is_vendors or not raw.is_policed:
+                elif is_vendors or not raw.is_policed:
                     # Identity fields are the gateway's business where it is called; ids and texts are not.
                     raws.append(raw)
         if sight.index == 0:

@@ -8,8 +8,10 @@ import orjson
 import pytest
 import pytest_asyncio
 
+from gateway.qa.checks import checks
+from gateway.qa.session import Session
 from tests.builders import PORTAL_ID, PROP_ID
-from tests.qa_rules import FIRST, OWN_HOST, event, of_md5, of_sha256, view, visit_of
+from tests.qa_rules import FIRST, OWN_HOST, Visit, event, of_md5, of_sha256, view, visit_of
 
 EMAIL, PHONE = "Lan.Nguyen@Example.com", "0912345678"
 QUERY = f"portal_id={PORTAL_ID}&prop_id={PROP_ID}"
@@ -193,3 +195,11 @@ async def test_every_event_of_an_array_is_looked_at(visit):
     await visit.see([view(), event("a", "b", extra={"note": EMAIL})])
     visit.end()
     assert [1] == [each.event for each in visit.findings]
+
+
+async def test_identity_fields_may_come_raw_where_the_gateway_takes_the_vendors_calls(visit):
+    """In redirect mode it stands where the vendor stood; what it can't know to be identity is found all the same."""
+    session = Session(visit.settings, visit.session._inner, checks(visit.settings, is_redirected=True))
+    redirected = Visit(session, visit.settings)
+    await redirected.see(view(dims={"customers": {"email": EMAIL}}, extra={"note": EMAIL}))
+    assert [("raw-identity-in-field", 1, "extra.note")] == redirected.end()
