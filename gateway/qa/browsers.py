@@ -112,14 +112,24 @@ class Browsers:
                 self._given.setdefault((portal_id, uid), None)
 
     def at(self, call: Call) -> list[Browser]:
-        """Give the browsers that a call to the site itself may come from: customers' before the others, among them who was heard last first."""
+        """Give the browsers that a call to the site itself may come from, the likeliest first.
+
+        That is a customer's that was in use beside the one that was heard last, then that one, then the others.
+        """
         there = [
             each
             for each in self._all
             if (not call.peer or each.peer == call.peer)
             and host_matches(call.host, (each.site, f"*.{each.site}"))
         ]
-        return sorted(there, key=lambda each: (not each.is_customers, -each.last))
+        there.sort(key=lambda each: -each.last)
+        if not there:
+            return there
+        last = there[0]
+        return sorted(
+            there,
+            key=lambda each: 0 if each.is_customers and each.last >= last.since else 1 if each is last else 2,
+        )
 
     def _uid(self, sight: Sight) -> str:
         """Give the UID that an event came with, its own or its cookie's; empty where it is no browser's."""

@@ -79,9 +79,8 @@ class Resets(Looks):
         yield from self._due(call.started_ms)
         there = self._browsers.at(call) if self._sign_outs.calls(call) else []
         if there:
-            # Customers stand before the others; of those, whoever was heard last is the likeliest.
-            likely = [each for each in there if each.is_customers] or there[:1]
-            uids = {each.number: each.uid for each in likely if each.uid}
+            last = max(there, key=lambda each: each.last)
+            uids = {each.number: each.uid for each in there[: there.index(last) + 1] if each.uid}
             self._begin(call, uids, frozenset(each.number for each in there))
 
     def end(self) -> Iterator[Finding]:

@@ -165,3 +165,18 @@ async def test_a_reset_by_any_browser_behind_the_proxy_is_the_sign_outs(visit):
     await visit.see(view(FIRST))
     assert [("reset-missing", 20, "uid")] == visit.end()
     assert [18] == visit.others
+
+
+async def test_a_customer_whose_browser_is_closed_has_not_signed_out(visit):
+    """Tests one after another, each in a profile of its own, of which the second does not say who it is."""
+    await visit.see(event("user", "sign_in", FIRST, cid=of_md5("a")))
+    visit.passed("/")
+    await visit.see(view(SECOND))
+    visit.passed("/logout")
+    await visit.see(view(SECOND))
+    assert [("reset-missing", 5, "uid")] == visit.end()
+    first, second = visit.session.story.told().visitors
+    assert (["appeared", "bound"], ["appeared", "sign_out"]) == (
+        [each.kind for each in first.steps],
+        [each.kind for each in second.steps],
+    )
