@@ -116,6 +116,9 @@ class Mitmdump:
             return False
 
         await until(is_open, "mitmdump listens")
+        if str(ADDON) in self._arguments:
+            # The port may be open while scripts are read.
+            await self.said("tracking: ")
 
     async def said(self, text: str) -> None:
         """Wait until it has said something."""

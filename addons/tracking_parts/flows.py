@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mitmproxy import ctx
 
 from gateway.qa.calls import Call, Heard
+from gateway.web.heads import plain_target
 
 if TYPE_CHECKING:
     from mitmproxy.connection import Connection
@@ -55,9 +56,9 @@ def call_of(flow: HTTPFlow, number: int, *, is_whole: bool = True) -> Call:
     )
 
 
-def heard_of(flow: HTTPFlow) -> Heard:
-    """Give what was answered to a flow's request, or why nothing was."""
-    response, started = flow.response, flow.request.timestamp_start
+def heard_of(flow: HTTPFlow, sent: float | None = None) -> Heard:
+    """Give what was answered to a flow's request, or why nothing was; `sent` is when it went on, in Unix seconds, where that was not at once."""
+    response, started = flow.response, sent or flow.request.timestamp_start
     if response is None:
         error = flow.error
         took_ms = (error.timestamp - started) * 1000 if error is not None else 0.0
@@ -133,9 +134,11 @@ def line_of(finding: Finding) -> str:
 
 
 def _target_of(flow: HTTPFlow) -> tuple[str, str]:
-    """Give path and query, as they came. A fragment is no part of a request."""
-    target = flow.request.data.path.partition(b"#")[0].decode("utf-8", "replace")
-    path, _, query = target.partition("?")
+    """Give path and query, as the gateway's public port would have them."""
+    came = flow.request.data.path
+    path, _, query = (
+        (plain_target(flow.request.data.method, came) or came).decode("utf-8", "replace").partition("?")
+    )
     return path, query
 
 

@@ -6,6 +6,7 @@ its event leaves and what its page hears are the gateway's words; here they are 
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Protocol
 
 from mitmproxy import ctx
@@ -39,24 +40,30 @@ class Acts(Protocol):
 class Observe:
     """Changes nothing."""
 
+    def __init__(self) -> None:
+        self._sent: dict[str, float] = {}
+
     def is_own(self, flow: HTTPFlow) -> bool:
         """No."""
         del flow
         return False
 
     def request(self, flow: HTTPFlow, examined: Examined) -> None:
-        """Let it go on."""
+        """Let it go on, now: what came before was the gateway's time, not the collector's."""
+        del examined
+        self._sent[flow.id] = time.time()
 
     def response(self, flow: HTTPFlow, examined: Examined) -> Heard | None:
         """Let it arrive."""
         del examined
-        return heard_of(flow)
+        return heard_of(flow, self._sent.pop(flow.id, None))
 
 
 class _Answers(Observe):
     """Answers in the collector's place."""
 
     def __init__(self, visit: Visit) -> None:
+        super().__init__()
         self._visit = visit
         self._answered: set[str] = set()
 
@@ -78,6 +85,7 @@ class Redirect(_Answers):
         """Answer it; what only the vendor has, the vendor answers."""
         reply = examined.taken.reply
         if examined.known.is_vendors and reply.status == 404:
+            super().request(flow, examined)
             return
         self._answered.add(flow.id)
         self._answer(flow, examined, reply)
@@ -101,6 +109,7 @@ class Enforce(_Answers):
 
     def request(self, flow: HTTPFlow, examined: Examined) -> None:
         """Put the gateway's request in the place of the page's, or answer it."""
+        super().request(flow, examined)
         if examined.known.kind != "event" or not examined.known.is_vendors:
             return
         records = [sight.verdict.record for sight in examined.events if sight.verdict.record is not None]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
     from gateway.qa.session import Examined
     from tracking_parts.modes import Acts
     from tracking_parts.options import Wanted
+
+
+_log = logging.getLogger("tracking")
 
 
 class Visit:
@@ -108,6 +112,7 @@ class Visit:
                 wanted_checks = checks(settings, is_redirected=mode == "redirect")
                 self._inner, self.session = inner, Session(settings, inner, wanted_checks)
                 self._opened.set_result(self.session)
+                _log.info("tracking: %s: %s", mode, ", ".join(sorted(self.session.recogniser.hosts)))
                 await self._end.wait()
         except Exception as error:  # noqa: BLE001 -- whatever is in the way, the tester is told, and the proxy ends
             if not self._opened.done():

@@ -1,0 +1,100 @@
+"""What a tester and a pipeline hear: marks, comments, the table beside a flow, reports, the exit code."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import orjson
+import pytest
+
+from tests.addon.conftest import EVENT, VENDOR, ask
+from tests.builders import event
+from tests.mitmdump import Mitmdump, running_mitmdump
+from tests.processes import running_collector
+
+ADDRESS = "Lan.Nguyen@Example.com"
+MISTAKE = event("user", "sign_in", cid=ADDRESS)
+SHOWN = Path(__file__).parents[1] / "mitmdump_shown.py"
+
+
+@pytest.fixture
+async def collector():
+    async with running_collector() as running:
+        yield running
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+async def test_a_mistake_is_shown_and_fails_the_pipeline(collector, config, tmp_path, by):
+    """Live and from the flows that were written, with the same exit code; a call that is no tracking is shown as ever; nothing raw is said."""
+    place = collector.url.removeprefix("http://")
+    files = {name: str(tmp_path / name) for name in ("report", "junit", "json", "sarif")}
+    dump = tmp_path / "dump"
+    mitmdump = Mitmdump.with_addon(
+        tmp_path, config(), "-s", str(SHOWN), "-w", str(dump), names={VENDOR: place, "shop.example": place},
+        fail_on="error", **files,
+    )  # fmt: skip
+    async with running_mitmdump(mitmdump):
+        await ask(mitmdump.proxy, EVENT, MISTAKE)
+        await ask(mitmdump.proxy, "http://shop.example/events")
+        assert 1 == await mitmdump.stop(by)
+    said = mitmdump.output()
+    assert "error cid-not-hash" in said
+    tracking, other = (part.partition("\nEND")[0] for part in said.split("SHOWN ")[1:])
+    assert tracking.startswith(
+        "a.cdp.asia mark=:red_circle: view=Tracking\ntracking: accepted (ok)\ntracking: error "
+    )
+    for row in (
+        "Event 1: user / sign_in",
+        "outcome",
+        "UID",
+        "CID",
+        "raw e-mail → md5",
+        "is sent on",
+        "mend",
+    ):
+        assert row in tracking
+    assert other.startswith("shop.example mark= view=")
+    assert "view=Tracking" not in other
+    assert "Not yet: " in said
+    assert "cid-not-hash" in str(orjson.loads(Path(files["json"]).read_bytes())["findings"])
+    assert list(ET.parse(files["junit"]).getroot().iter("failure"))
+    assert "<html" in Path(files["report"]).read_text(encoding="utf-8")
+    assert "cid-not-hash" in Path(files["sarif"]).read_text(encoding="utf-8")
+    written = "".join(Path(path).read_text(encoding="utf-8") for path in files.values())
+    assert ADDRESS.lower() not in (said + written).lower()
+
+    again = Mitmdump.with_addon(
+        tmp_path, config(), "-s", str(SHOWN), "-nr", str(dump), fail_on="error", json=files["json"]
+    )
+    await again.spawn()
+    assert 1 == await again.ended()
+    whole = again.output().removeprefix(said)
+    assert "mark=:red_circle: view=Tracking" in whole
+    assert 1 == whole.count("tracking: accepted (ok)"), "a comment of an earlier session is replaced"
+    model = orjson.loads(Path(files["json"]).read_bytes())
+    assert str(dump) == model["about"]["source"]
+
+
+async def test_what_is_let_pass_ends_with_0(collector, config, tmp_path):
+    """A warning is no error; what may not be found is the tester's word."""
+    path = config(behind='[qa]\nseverity = { cid-not-hash = "warning", third-party-host = "off" }\n')
+    names = {VENDOR: collector.url.removeprefix("http://")}
+    mitmdump = Mitmdump.with_addon(tmp_path, path, names=names, fail_on="error")
+    async with running_mitmdump(mitmdump):
+        await ask(mitmdump.proxy, EVENT, MISTAKE)
+        assert 0 == await mitmdump.stop()
+    assert "warning cid-not-hash" in mitmdump.output()
+
+
+async def test_a_report_that_can_not_be_written_is_no_success(config, tmp_path):
+    """A pipeline that waits for the file hears so."""
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    mitmdump = Mitmdump.with_addon(tmp_path, config(), json=str(folder / "report.json"))
+    async with running_mitmdump(mitmdump):
+        folder.rmdir()
+        folder.write_text("in the way", encoding="utf-8")
+        assert 2 == await mitmdump.stop()
+    assert "a report can't be written" in mitmdump.output()
