@@ -27,7 +27,7 @@ from gateway.events.seen import Look
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from gateway.events.decisions import Decision, Prepared, Verdict
+    from gateway.events.decisions import Decision, Prepared
     from gateway.events.model import JsonObject
     from gateway.events.seen import Seen
     from gateway.events.wire import Decoded, Envelope
@@ -37,6 +37,9 @@ BY_ID = "request_id"
 BY_CONTENT = "content"
 _NEW = Look.NEW
 _64_BITS = (1 << 64) - 1
+_SENT_AT = b'{"sent_at":'
+_SENT_TEXT = slice(len(_SENT_AT), len(_SENT_AT) + 13)
+_SENT_END = _SENT_TEXT.stop
 WORDS = {
     BY_ID: Rejection(
         Reason.DUPLICATE,
@@ -86,7 +89,7 @@ class Duplicates:
         """Give what an event is known by, and whether it came before; `None` where nothing is looked for.
 
         `uid` is its own, empty for none: then the visitor's counts, and where there is neither, address and program tell who sent it. `request_id` is `event_id` where the
-        client gave none. `is_as_it_came`: of the request's text nothing was taken out that another attempt says otherwise.
+        client gave none. `is_as_it_came`: of the request's text nothing was taken out that another attempt says otherwise; else it was `sent_at`.
         """
         has_id = request_id is not event_id
         window = self._id_window if has_id else self._content_window
@@ -98,12 +101,11 @@ class Duplicates:
             or (sending.is_foreign and _is_link(envelope, head.method, head.fetch_mode))
         ):
             return None
-        is_body = (
-            is_as_it_came
-            and head.method == "POST"
-            and not (decoded.is_batch or head.content_encoding or envelope.fields)
-        )
-        content = fingerprint(request.body if is_body else orjson.dumps(fields), seed)
+        text = None
+        if head.method == "POST" and not (decoded.is_batch or head.content_encoding or envelope.fields):
+            text = memoryview(request.body)[1:] if is_as_it_came else _behind_sent_at(request.body)
+        # Without the brace that each begins with, so that a text whose beginning is cut off needs no copy.
+        content = fingerprint(text or memoryview(orjson.dumps(fields))[1:], seed)
         if sending.scope.behind_id:
             # What is handed on to the collector beside the event.
             content ^= fingerprint(sending.scope.behind_id.encode("utf-8", "replace"), seed)
@@ -112,8 +114,9 @@ class Duplicates:
             whose = sending.visitor.uid or f"\0{sending.client_ip}\0{head.user_agent}"
             content ^= fingerprint(whose.encode("utf-8", "replace"), ~seed & _64_BITS)
         told = request_id if has_id else f"\0{content}"
-        text = f"{told}\0{envelope.prop_id}\0{envelope.portal_id}"
-        key = fingerprint(text.encode("utf-8", "replace"), seed)
+        key = fingerprint(
+            f"{told}\0{envelope.prop_id}\0{envelope.portal_id}".encode("utf-8", "replace"), seed
+        )
         mark = Mark(key, content, BY_ID if has_id else BY_CONTENT, window)
         first = self._under_way.get(key)
         if decoded.is_batch:
@@ -143,23 +146,32 @@ class Duplicates:
         """Remember those events of a request that are durable now, tell those that wait for them, and give the marks of the request's own duplicates."""
         repeats: tuple[Mark, ...] = ()
         for each, verdict in zip(prepared.events, decision.verdicts, strict=True):
-            if isinstance(each, Pending) and (mark := each.mark) is not None:
-                if mark.is_repeat:
-                    repeats = (*repeats, mark)
-                else:
-                    self._end(mark, verdict, prepared.stamp.now_ms // 1000)
+            if each.__class__ is not Pending or (mark := each.mark) is None:
+                continue
+            if mark.is_repeat:
+                repeats = (*repeats, mark)
+                continue
+            key = mark.key
+            if self._under_way.get(key) is mark:
+                del self._under_way[key]
+            mark.fate = verdict.rejection
+            mark.is_kept = verdict.is_kept
+            if mark.is_kept:
+                self._seen.remember(key, mark.check, prepared.stamp.now_ms // 1000, mark.window_s)
+            if mark.waiting:
+                waiting, mark.waiting = mark.waiting, ()
+                for tell in waiting:
+                    tell()
         return repeats
 
-    def _end(self, mark: Mark, verdict: Verdict, now_s: int) -> None:
-        if self._under_way.get(mark.key) is mark:
-            del self._under_way[mark.key]
-        if verdict.is_kept:
-            self._seen.remember(mark.key, mark.check, now_s, mark.window_s)
-        mark.fate = verdict.rejection
-        mark.is_kept = verdict.is_kept
-        waiting, mark.waiting = mark.waiting, ()
-        for tell in waiting:
-            tell()
+
+def _behind_sent_at(body: bytes) -> memoryview | None:
+    """Give an event's text from behind the moment of its sending, where that stands first, as our script writes it; `None` where it does not.
+
+    It is as the event would be written without it, so that it is known again when it comes in an array.
+    """
+    is_first = body.startswith(_SENT_AT) and body[_SENT_TEXT].isdigit() and body.startswith(b',"', _SENT_END)
+    return memoryview(body)[_SENT_END + 1 :] if is_first else None
 
 
 def opened(settings: Settings, seen: Seen | None) -> Duplicates | None:

@@ -96,6 +96,25 @@ async def test_what_differs_is_no_duplicate(other):
     assert len(await bench.spooled()) == 2
 
 
+@pytest.mark.parametrize("form", ["{%s,%s}", "{%s, %s}", "[{%s,%s}]", '{%s,%s ,"sent_at":1790000000777}'])
+async def test_the_moment_of_sending_is_no_part_of_an_event(form):
+    """Our script writes it anew with each attempt, first in the text: one attempt is as the other, also in an array; another event is not."""
+    content = orjson.dumps(event(uid=UID))[1:-1]
+
+    def sent(at_ms, content, form="{%s,%s}"):
+        return post(form.encode() % (b'"sent_at":%d' % at_ms, content), query("r-1"))
+
+    form = form.replace("%", "%%").replace("%%s", "%s")
+    bench = make_bench()
+    found = await taken(bench, sent(1_790_000_000_000, content, form), sent(1_790_000_000_999, content, form))
+    assert ["ok", "duplicate"] == [each.get("results", [each])[0]["reason"] for each in found]
+    if form in {"{%s,%s}", "[{%s,%s}]"}:
+        (again,) = await taken(bench, sent(1_790_000_000_555, content))
+        assert "duplicate" == again["reason"]
+    (other,) = await taken(bench, sent(1_790_000_000_000, content.replace(b"pageview", b"page_view")))
+    assert "ok" == other["reason"]
+
+
 async def test_an_id_that_many_events_have_drops_nothing_any_more():
     """Once it came with another content it tells nothing; the log says so."""
     bench = make_bench()
