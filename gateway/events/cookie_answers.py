@@ -48,12 +48,8 @@ class CookieAnswers:
 
     def headers(self, prepared: Prepared, kept: Sequence[Verdict]) -> Headers:
         """Give the headers that leave the visitor with the UID that the kept events, one after the other, made theirs."""
-        owner, head, envelope, stamp = (
-            prepared.owner,
-            prepared.request.head,
-            prepared.envelope,
-            prepared.stamp,
-        )
+        scope, head, stamp = prepared.scope, prepared.request.head, prepared.stamp
+        owner, envelope = scope.owner, scope.envelope
         visitor, uid = prepared.visitor, None
         if owner is None or envelope.is_s2s or (head.origin and not prepared.origin_allowed):
             return ()
@@ -61,8 +57,13 @@ class CookieAnswers:
             kept = [each for each in kept if _pending_of(prepared, each).consent.may_store]
             if not kept or prepared.consent.state == "denied":
                 return ()
-        if not visitor.is_due and all(_is_the_same(visitor, each) for each in kept):
-            return self._visits.headers(prepared, visitor.uid)
+        if not visitor.is_due:
+            for each in kept:
+                if each.uid != visitor.uid or each.action == "reset_anonymous_id":
+                    break
+            else:
+                # Nearly every event is of whom the cookies name: there is nothing to weigh.
+                return self._visits.headers(prepared, visitor.uid)
         for verdict in kept:
             pending = _pending_of(prepared, verdict)
             reset = None
@@ -112,11 +113,6 @@ def is_forgotten(visitor: Visitor, uid: str, fields: JsonObject) -> bool:
     """Tell whether the page minted a UID because the browser had lost the visitor's, and the signed cookie has not."""
     is_reset = (fields["ec"], fields["ea"]) == ("user", "reset_anonymous_id")
     return visitor.twin.state is TwinState.VALID and visitor.twin.uid != uid and not is_reset
-
-
-def _is_the_same(visitor: Visitor, verdict: Verdict) -> bool:
-    """Tell of nearly every event that it is of whom the cookies name, so that there is nothing to weigh."""
-    return verdict.uid == visitor.uid and verdict.action != "reset_anonymous_id"
 
 
 def _names_its_customer(pending: Pending, verdict: Verdict) -> bool:

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from gateway.events.ppid import ppid
+from gateway.events.remembering import remembered_together
 from gateway.events.twin import ABSENT, UNREADABLE, Twin, TwinSigner, TwinState, is_writable
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ _SKEW_SECONDS = 300
 # How many cookies of one name are looked at: host-only, the site's, a parent's. The rest is somebody's joke.
 _MAX_SAME_NAME = 8
 _HOSTS = 1_024
+# A visitor's header is the same for many events, and several names are looked for in each: some thousand visitors' are remembered, 16 MB at most.
+_JARS = 16_384
+_LONGEST_JAR = 4_096
 _MAX_HOST = 255
 _DOMAIN = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)+\Z")
 _VALID = TwinState.VALID
@@ -232,8 +236,7 @@ def reset_of(
     return Reset(str(given.get("reset_uid", "")), new or fresh_uid())
 
 
-def values(cookie_header: str, name: str) -> list[str]:
-    """Give the values of the cookies of this name in a `Cookie` header, in order, the first 8; `my_asm_uid=…` is another cookie."""
+def _values(cookie_header: str, name: str) -> tuple[str, ...]:
     found: list[str] = []
     assignment = f"{name}="
     start = cookie_header.find(assignment)
@@ -245,7 +248,11 @@ def values(cookie_header: str, name: str) -> list[str]:
             text = cookie_header[behind : end if end >= 0 else None]
             found.append(text.strip(" \t").strip('"'))
         start = cookie_header.find(assignment, behind)
-    return found
+    return tuple(found)
+
+
+values = remembered_together(_JARS, _values, _LONGEST_JAR)
+"""Give the values of the cookies of this name in a `Cookie` header, in order, the first 8; `my_asm_uid=…` is another cookie."""
 
 
 def _begins_cookie(header: str, start: int) -> bool:

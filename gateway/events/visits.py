@@ -171,15 +171,17 @@ class Visits:
             owner = prepared.scope.owner
             assert owner is not None
             for text in values(header, self._touch_name):
-                known = known or self._touch_signer.read(text, owner.site, visit.uid)
-        now = touches.touched(known, landing, prepared.stamp.received_at)
+                known = self._touch_signer.read(text, owner.site, visit.uid)
+                if known is not None:
+                    break
+        now = touches.touched(known, landing, prepared.occasion.received_at)
         if now is None:
             return
         if now is not known:
             visit.has_touched = True
         visit.touches = now
-        context.setdefault("first_touch", now.first)
-        context.setdefault("last_touch", now.last)
+        context.setdefault("first_touch", now.first_json)
+        context.setdefault("last_touch", now.last_json)
 
 
 def _is_the_visitors(prepared: Prepared, pending: Pending) -> bool:
