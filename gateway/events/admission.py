@@ -58,15 +58,6 @@ class _Arrival(duplicates.Sending):
     hearing: Hearing | None = None
 
 
-class _Read(NamedTuple):
-    """An event as it was read: its fields, the client's clock when it was sent, and whether it may hold an identity field, or what is to be masked."""
-
-    fields: JsonObject
-    sent_ms: int
-    may_hold: bool
-    may_mask: bool
-
-
 class Steps(NamedTuple):
     """What is done with each event besides, in this order; `None`: nothing is set."""
 
@@ -197,26 +188,30 @@ class Admission:
         ):
             # What was `mail` may be an address's field now.
             may_hold = may_mask = True
-        hearing, read = arrival.hearing, _Read(fields, sent, may_hold, may_mask)
+        hearing = arrival.hearing
         if hearing is None:
-            return self._somebodys(arrival, decoded, index, read)
+            return self._somebodys(
+                arrival, decoded, index, fields, sent, may_hold=may_hold, may_mask=may_mask
+            )
         consent = hearing.of(fields)
         refusal = hearing.policy.refusal(consent)
         if refusal is not None:
             return refusal
         pending = (
-            self._nobodys(arrival, index, read, consent)
+            self._nobodys(arrival, index, fields, sent, consent)
             if consent.is_anonymised
-            else self._somebodys(arrival, decoded, index, read)
+            else self._somebodys(arrival, decoded, index, fields, sent, may_hold=may_hold, may_mask=may_mask)
         )
         if isinstance(pending, Pending):
             decided(pending, consent)
         return pending
 
-    def _nobodys(self, arrival: _Arrival, index: int, read: _Read, consent: Consent) -> Pending:
+    def _nobodys(
+        self, arrival: _Arrival, index: int, fields: JsonObject, sent: int, consent: Consent
+    ) -> Pending:
         """Let in the event of a visitor who has not agreed: from here on it has nothing of hers, and nothing knows it again."""
         stamp, visitor, envelope = arrival.stamp, arrival.visitor, arrival.scope.envelope
-        event_id, fields, hooked = stamp.event_id(index), read.fields, None
+        event_id, hooked = stamp.event_id(index), None
         clean = self._consents.anonymiser.clean
         ids = clean(fields, consent, (visitor.uid, visitor.plain_uid, visitor.twin.uid))
         if self._hook is not None:
@@ -227,7 +222,7 @@ class Admission:
             ids = clean(fields, consent, ids)
         identified = self._identities.identify(fields, may_hold_fields=True)
         self._masking.mask(fields)
-        pending = Pending(event_id, event_id, "", fields, identified, is_own=False, sent_ms=read.sent_ms)
+        pending = Pending(event_id, event_id, "", fields, identified, is_own=False, sent_ms=sent)
         pending.left_out = ids
         if hooked is not None:
             pending.tallies += [("plugin", each) for each in hooked.results]
@@ -237,10 +232,19 @@ class Admission:
             arrival.first_source = "none"
         return pending
 
-    def _somebodys(self, arrival: _Arrival, decoded: Decoded, index: int, read: _Read) -> Pending | Rejection:
-        """Let in an event under a UID."""
+    def _somebodys(
+        self,
+        arrival: _Arrival,
+        decoded: Decoded,
+        index: int,
+        fields: JsonObject,
+        sent: int,
+        *,
+        may_hold: bool,
+        may_mask: bool,
+    ) -> Pending | Rejection:
+        """Let in an event under a UID. `sent` is the client's clock when it was sent."""
         stamp, visitor, envelope = arrival.stamp, arrival.visitor, arrival.scope.envelope
-        fields, sent, may_hold, may_mask = read
         uid = self._limiter.of_uid(self._uids.own(fields), visitor.uid, stamp.now_ms, arrival.let_in)
         if isinstance(uid, Rejection):
             return uid

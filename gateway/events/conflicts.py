@@ -106,7 +106,11 @@ def is_conflict(identified: Identified, binding: Binding) -> bool:
 
 def judge(prepared: Prepared, pending: Pending, binding: Binding) -> Rejection | None:
     """Give what the ledger's answer makes of an event; `None` when there is nothing in its way."""
-    identified, owner = pending.identified, prepared.owner
+    identified = pending.identified
+    if identified.cid is None and not (binding.is_erased or binding.aliases or pending.cause):
+        # Who names nobody contradicts nobody: nearly every event.
+        return None
+    owner = prepared.owner
     if binding.is_erased:
         return ERASED
     if is_conflict(identified, binding):

@@ -203,7 +203,7 @@ class Pipeline:
                 and not binding.aliases
                 and not each.conflict_cid
             )
-            if verdict.is_kept and not is_plain:
+            if not is_plain and verdict.is_kept:
                 notes += conflicts.notes(prepared, each, binding, verdict)
         return Decision(verdicts, self._reply(prepared, verdicts), notes)
 
@@ -303,7 +303,8 @@ class Pipeline:
         )
 
     def _reply(self, prepared: Prepared, verdicts: list[Verdict]) -> Reply:
-        envelope, head, property_ = prepared.envelope, prepared.request.head, prepared.owner
+        scope, head = prepared.scope, prepared.request.head
+        envelope, property_ = scope.envelope, scope.owner
         _, headers = self._about_origin(envelope.portal_id, envelope.prop_id, head.origin)
         if self._asks_for_hints and head.fetch_mode == "navigate":
             headers += replies.CLIENT_HINTS

@@ -55,6 +55,26 @@ _TYPES: dict[TypeName, Callable[[Any], bool]] = {
 }
 
 
+_CLASSES: dict[TypeName | None, frozenset[type]] = {
+    "text": frozenset({str}),
+    "number": frozenset({int, float}),
+    "integer": frozenset({int}),
+    "numeric": frozenset({int, float}),
+    "boolean": frozenset({bool}),
+    "id": frozenset({str, int}),
+    "object": frozenset({dict}),
+    "list": frozenset({list}),
+    "time": frozenset(),
+    None: frozenset({str, int, float, bool, dict, list}),
+}
+
+
+def plain_classes(rule: FieldRule) -> frozenset[type]:
+    """Give the classes of values that need no further look: what nearly every field has is passed without a call."""
+    is_of_type_alone = compile_check(rule.model_copy(update={"type": None})) is None
+    return _CLASSES[rule.type] if is_of_type_alone else frozenset()
+
+
 def compile_check(rule: FieldRule) -> Callable[[Any], str] | None:
     """Give the check of a field's value; `None` where any value will do."""
     parts = [each for each in (_type(rule), _range(rule), _length(rule), _items(rule), _allowed(rule), _pattern(rule)) if each]  # fmt: skip

@@ -82,10 +82,18 @@ def compile_holders(path: str) -> Holders:
     if len(steps) == 1:
         name, key, wanted = steps[0]
         if key is None:
-            return lambda fields: _object(step_into(fields, name))
+            return _of_name(name)
         each_of = key
         return lambda fields: elements(fields.get(name), each_of, wanted)
     return lambda fields: _walk(fields, steps)
+
+
+def _of_name(name: str) -> Holders:
+    def find(fields: JsonObject) -> Sequence[JsonObject]:
+        value = fields.get(name)
+        return (value if value.__class__ is dict else step_holder(value),)
+
+    return find
 
 
 def _walk(fields: JsonObject, steps: Sequence[tuple[str, str | None, str]]) -> Sequence[JsonObject]:
@@ -98,10 +106,6 @@ def _walk(fields: JsonObject, steps: Sequence[tuple[str, str | None, str]]) -> S
         if len(found) > _MOST_ELEMENTS:
             del found[_MOST_ELEMENTS:]
     return [each if each.__class__ is dict else step_holder(each) for each in found]
-
-
-def _object(value: Any) -> Sequence[JsonObject]:
-    return (value if value.__class__ is dict else step_holder(value),)
 
 
 def step_holder(value: Any) -> JsonObject:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gateway.events.model import JsonObject
-from gateway.events.plan_checks import ABSENT, compile_check
+from gateway.events.plan_checks import ABSENT, compile_check, plain_classes
 from gateway.events.plan_paths import chosen, compile_holders, elements, is_plain_name, parent_and_leaf
 
 if TYPE_CHECKING:
@@ -60,6 +60,12 @@ class _Leaf(NamedTuple):
     severity: Severity
     check: Callable[[Any], str] | None
 
+    def breaks(self, value: Any) -> str:
+        """Give the kind of rule that a value breaks, empty for none."""
+        if value is None or (value.__class__ is str and value in ABSENT):
+            return "required" if self.rule.required else ""
+        return self.check(value) if self.check is not None else ""
+
     def violation(self, kind: str) -> Violation:
         return Violation(self.event, self.path, kind, self.severity, self.rule.example)
 
@@ -75,11 +81,11 @@ class _Known(NamedTuple):
 
 
 class _Group(NamedTuple):
-    """Objects, whether there must be one, and what must hold for the fields of each: name, whether it must be there, the check, the rule."""
+    """Objects, whether there must be one, and what must hold for the fields of each: name, classes of which any value will do, the rule."""
 
     holders: Callable[[JsonObject], Sequence[JsonObject]]
     needed: _Leaf | None
-    leaves: tuple[tuple[str, bool, Callable[[Any], str] | None, _Leaf], ...]
+    leaves: tuple[tuple[str, frozenset[type], _Leaf], ...]
 
 
 class _Compiled(NamedTuple):
@@ -124,16 +130,13 @@ class CompiledPlan:
                 found = found if found is not None else []
                 found.append(needed.violation("required"))
             for holder in objects:
-                for name, required, check, leaf in leaves:
+                for name, plain, leaf in leaves:
                     value = holder.get(name)
-                    if value is None or (value.__class__ is str and value in ABSENT):
-                        if not required:
-                            continue
-                        kind = "required"
-                    elif check is None or not (kind := check(value)):
+                    if value.__class__ in plain and (value.__class__ is not str or value not in ABSENT):
                         continue
-                    found = found if found is not None else []
-                    found.append(leaf.violation(kind))
+                    if kind := leaf.breaks(value):
+                        found = found if found is not None else []
+                        found.append(leaf.violation(kind))
                 if found is not None and len(found) > MOST:
                     return _first(found)
         if compiled.tests or compiled.known or compiled.whole or compiled.at_once:
@@ -193,7 +196,7 @@ class CompiledPlan:
             _Group(
                 compile_holders(parent),
                 needed.get(parent),
-                tuple((each.name, each.rule.required, each.check, each) for each in found),
+                tuple((each.name, plain_classes(each.rule), each) for each in found),
             )
             for parent, found in leaves.items()
         )

@@ -58,6 +58,7 @@ _SHORTEST_WRITTEN_PHONE = 7
 _LONGEST_WRITTEN_PHONE = 30
 _WITHOUT_MARKS = str.maketrans("", "", "._~-")
 _ESCAPED_TWICE = frozenset({"%7B", "%7b", "%5B", "%5b"})
+_LONGEST_ID = 128
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.~-]{1,128}\Z")
 
 
@@ -286,7 +287,9 @@ def request_id_of(own: str, event_id: str, index: int) -> str:
     """
     if not own:
         return event_id
-    if not _PLAIN_ID.match(own) or _may_be_phone(own) or is_written_card(own):
+    # Letters and digits without anything between them, as nearly all are made of, are no number that somebody has written.
+    is_opaque = own.isalnum() and own.isascii() and not own.isdigit() and len(own) <= _LONGEST_ID
+    if not is_opaque and (not _PLAIN_ID.match(own) or _may_be_phone(own) or is_written_card(own)):
         # It may be anything, an address, a phone number or a card too: its hash is as stable, and opaque.
         own = digest(own, "md5")
     return own if index == 0 else f"{own}.{index}"
