@@ -22,6 +22,7 @@ from gateway.qa.pages import Loads, Page, came_from, page_of
 if TYPE_CHECKING:
     from gateway.events.cookies import Reset
     from gateway.events.model import JsonObject
+    from gateway.events.screening import Property
     from gateway.qa.calls import Call
     from gateway.qa.session import Examined, Sight
     from gateway.settings import Settings
@@ -88,8 +89,8 @@ class Browsers:
             return None
         fields, portal_id = sight.original, sight.prepared.envelope.portal_id
         page = page_of(sight.call, fields)
-        if sight.call.method == "GET" and not page.host:
-            # A link in a message, an image in a mail.
+        if sight.call.method == "GET" and not _is_of(sight.prepared.owner, page):
+            # A link in a message, an image in a mail, also in one that is read in a browser.
             return None
         reset = reset_of(fields, self._usable, str)
         if reset is not None:
@@ -278,6 +279,15 @@ class Browsers:
             browser.pages[page.url] = browser.arrived
             if len(browser.pages) > _MOST_PAGES:
                 del browser.pages[next(iter(browser.pages))]
+
+
+def _is_of(owner: Property | None, page: Page) -> bool:
+    """Tell whether a page is one of the property's."""
+    if owner is None or not page.host:
+        return False
+    return host_matches(page.host, (owner.site, f"*.{owner.site}")) or owner.allows_origin(
+        f"https://{page.host}"
+    )
 
 
 def _is_view(sight: Sight) -> bool:

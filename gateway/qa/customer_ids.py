@@ -13,6 +13,7 @@ from gateway.events.outcome import Reason
 from gateway.events.places import cid_places, customers
 from gateway.events.protection import text_of
 from gateway.qa.conflicts import conflict_of
+from gateway.qa.misspelling import Misspellings
 from gateway.qa.reading import copied
 from gateway.qa.session import Looks, found
 from gateway.settings_types import HashName
@@ -44,6 +45,7 @@ class CustomerIds(Looks):
 
     def __init__(self, reader: Reader) -> None:
         self._reader = reader
+        self._misspellings = Misspellings(reader.identity)
         self._bound: dict[tuple[str, str], int] = {}
         self._addresses: dict[tuple[str, str], int] = {}
         self._said: set[tuple[str, ...]] = set()
@@ -124,10 +126,10 @@ class CustomerIds(Looks):
             if as_other.repair is None and as_other.cid == repair.wrong.lower():
                 detail = f"the {name} of the normalised address, where identity.cid_hash is {identity.cid_hash}; the gateway would send another CID than the site does"
                 return detail, "warning"
-        return (
-            "the hash of another spelling of the address that came with it; the gateway would send the right one",
-            None,
-        )
+        written = self._misspellings.of(reading.original, repair.wrong)
+        how = f" ({written})" if written else ""
+        detail = f"the hash of another spelling{how} of the address that came with it; the gateway would send the right one"
+        return detail, None
 
     def _contradiction(self, sight: Sight, reading: Reading) -> Iterator[Finding]:
         identified = sight.pending.identified if sight.pending is not None else reading.identified

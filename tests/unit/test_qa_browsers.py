@@ -209,6 +209,22 @@ async def test_whom_a_link_names_is_not_who_follows_it(visit, query, headers):
     assert [] == visit.end()
 
 
+async def test_an_image_in_a_mail_that_is_read_in_a_browser_is_no_visit(visit):
+    """The same browser, on another site's page."""
+    await visit.see(view(FIRST, sid="777"))
+    headers = (("user-agent", "Chrome/141.0"), ("referer", "https://mail.example.org/"))
+    await visit.see(None, query=f"{QUERY}&ec=mail&ea=open&uid={SECOND}&sid=777", headers=headers, page="")
+    assert [] == visit.end()
+    assert 1 == visit.session.story.told().others_events
+
+
+async def test_a_script_or_an_image_of_the_page_is_its_visitors(visit):
+    """Older pages track by a GET."""
+    await visit.see(view(FIRST, sid="777"))
+    await visit.see(None, query=f"{QUERY}&ec=product&ea=click&uid={SECOND}&sid=777", page=HOME)
+    assert [("uid-changed", 2, "uid")] == visit.end()
+
+
 async def test_a_uid_that_the_script_had_to_mint_is_a_first_one(visit):
     """The visitor had refused, and agrees again."""
     visit.passed("/")

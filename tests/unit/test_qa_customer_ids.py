@@ -91,20 +91,24 @@ async def test_the_severity_that_the_settings_say_goes_before_the_cases_own(tmp_
 
 
 @pytest.mark.parametrize(
-    ("cid", "customer"),
+    ("cid", "customer", "how"),
     [
-        (of_md5("Lan.Nguyen@Example.com"), {"email": EMAIL}),
-        (of_md5(f"{EMAIL} "), {"email": EMAIL}),
-        (of_sha256(EMAIL.upper()), {"email": EMAIL}),
-        (of_md5("0912345678"), {"phone": PHONE}),
-        (of_md5("84912345678"), {"phone": "0912345678"}),
+        (of_md5("Lan.Nguyen@Example.com"), {"email": EMAIL}, "another spelling"),
+        (of_md5("Lan.Nguyen@Example.com"), {"email": "Lan.Nguyen@Example.com"}, "not in lower case"),
+        (of_md5(f"{EMAIL} "), {"email": EMAIL}, "with blanks around it"),
+        (of_sha256(EMAIL.upper()), {"email": EMAIL}, "not in lower case"),
+        (of_md5("0912345678"), {"phone": PHONE}, "in the form of its own country"),
+        (of_md5("84912345678"), {"phone": "0912345678"}, "without its +"),
+        (of_md5("0084912345678"), {"phone": PHONE}, "with 00 for its +"),
+        (of_md5("091 234 56 78"), {"phone": "091 234 56 78"}, "with blanks or marks between its digits"),
     ],
 )
-async def test_the_hash_of_another_spelling_of_the_address(visit, cid, customer):
-    """The address that came with it proves it; through the gateway it may come raw."""
+async def test_the_hash_of_another_spelling_of_the_address(visit, cid, customer, how):
+    """The address that came with it proves it, and tells how it was written; through the gateway it may come raw."""
     await visit.see(sign_in(cid, **customer), host=OWN_HOST)
     assert [("cid-of-other-spelling", 1, "dims.customers.customer_id")] == visit.end()
     assert "error" == visit.findings[0].severity
+    assert how in visit.findings[0].detail
 
 
 async def test_a_hash_by_another_algorithm_is_told_from_another_spelling(visit):
