@@ -99,6 +99,20 @@ async def test_a_session_without_events_says_nothing_of_a_site(tmp_path):
     assert ("a page view", "a sign-in", "a sign-out", "a purchase") == model.not_tried
 
 
+async def test_a_rule_is_as_grave_as_the_gravest_of_its_cases(tmp_path):
+    """So the summary, JUnit and the exit code say the same of it."""
+    cases = [
+        found("cid-not-hash", call, "cid", "it", event=0, severity=each)
+        for call, each in ((1, "note"), (2, "warning"))
+    ]
+    async with session_of(tmp_path, [Scripted(cases)]) as session:
+        await see(session, pageview())
+        await see(session, pageview())
+    model = gather(session, make_settings())
+    assert ["warning"] == [each.severity for each in model.broken]
+    assert "with_care" == model.answer
+
+
 async def test_a_sign_out_without_its_reset_was_seen_all_the_same(tmp_path):
     """What is found of it is not said to be untried."""
     missing = found("reset-missing", 1, "uid", "it", event=0)

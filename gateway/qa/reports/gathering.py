@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from gateway.qa.findings import Finding
     from gateway.qa.session import Examined, Session, Sight
     from gateway.settings import Settings
+    from gateway.settings_qa import RuleId, Severity
 
 # What a visitor does who is worth checking, and the event that shows it.
+_RANKS = {severity: rank for rank, severity in enumerate((*ORDER, "off"))}
 _MOMENTS = {
     "a page view": "pageview / view",
     "a sign-in": "user / sign_in",
@@ -138,10 +140,14 @@ class _Gathering:
 
     def _rules(self) -> tuple[RuleRow, ...]:
         found = Counter(finding.rule for finding in self._findings)
+        # A case of a rule may be less grave than the rule itself: as grave as its gravest case is what was seen here.
+        gravest: dict[RuleId, Severity] = {}
+        for finding in sorted(self._findings, key=lambda each: _RANKS[each.severity]):
+            gravest.setdefault(finding.rule, finding.severity)
         return tuple(
             RuleRow(
                 id=rule.id,
-                severity=self._severity.get(rule.id, rule.severity),
+                severity=gravest.get(rule.id) or self._severity.get(rule.id, rule.severity),
                 title=rule.title,
                 why=rule.why,
                 mend=rule.mend,

@@ -74,7 +74,7 @@ def _case(model: SessionModel, row: RuleRow, failing: frozenset[str]) -> ET.Elem
         ET.SubElement(case, "skipped", {"message": f'qa.severity."{row.id}" is off'})
     elif row.found:
         findings = model.of_rule(row.id)
-        # A finding has the severity that the settings give its rule.
+        # As grave as the gravest of its cases.
         if row.severity in failing:
             message = f"{counted(row.found, 'time')}, first in call {findings[0].call}: {findings[0].detail or row.title}"
             told = ET.SubElement(case, "failure", {"type": row.severity, "message": message})

@@ -39,7 +39,10 @@ class Counts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RuleRow(msgspec.Struct, frozen=True, kw_only=True):
-    """A rule with how grave it is here and how often it was broken; `left_out` of these are not among the findings."""
+    """A rule with how grave it is here and how often it was broken; `left_out` of these are not among the findings.
+
+    A rule that was broken is as grave as the gravest of its cases.
+    """
 
     id: RuleId
     severity: Severity
