@@ -229,7 +229,11 @@ class Machine:
             **options,
         )
         async with running_mitmdump(process):
-            yield process
+            try:
+                yield process
+            except Exception as error:
+                error.add_note(process.output()[-4_000:])
+                raise
 
     @contextlib.asynccontextmanager
     async def page(self, proxy: str = "") -> AsyncIterator[Page]:
