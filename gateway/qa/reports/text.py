@@ -45,7 +45,10 @@ def summary(model: SessionModel) -> RenderableType:
     if len(broken) > _MOST_RULES:
         parts += [
             Text(),
-            Text(f"{counted(len(broken) - _MOST_RULES, 'more rule')} broken: see the reports.", style="dim"),
+            Text(
+                f"{counted(len(broken) - _MOST_RULES, 'more rule')} broken, listed above; a report has their places.",
+                style="dim",
+            ),
         ]
     return Group(*parts)
 
