@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from gateway.settings_types import Host, Section
+from gateway.settings_types import CookieName, Host, Section
 
 Severity = Literal["error", "warning", "note", "off"]
 RuleId = Literal[
@@ -35,6 +35,8 @@ RuleId = Literal[
 class Qa(Section):
     """`[qa]`. `tracking_hosts` are tracking names beside `server.public_url` and the vendor's; `sign_out_paths` what the site calls when somebody signs out.
 
+    `consent_cookie` is the consent tool's cookie and `consent_paths` what it calls when a visitor has agreed, where `[consent]` does not ask for consent: each may be
+    `/path`, or `host/path` for one host alone. `slow_ms` is how long the collector may take to answer.
     `severity` says how grave a broken rule is, by its id; `off` looks away.
     """
 
@@ -47,5 +49,7 @@ class Qa(Section):
         "sandbox-st-a.cdp.asia",
     )
     sign_out_paths: tuple[str, ...] = ("/logout", "/signout", "/sign-out", "/account/logout")
+    consent_cookie: CookieName = ""
+    consent_paths: tuple[str, ...] = ()
     slow_ms: int = Field(default=1_000, ge=1, le=600_000)
     severity: dict[RuleId, Severity] = Field(default={})

@@ -94,6 +94,7 @@ ROOMS = {
         "ledger",
         "names",
         "outflow",
+        "plans",
         "quarantine",
         "sdk",
         "spool",

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from gateway.qa.answering import Answering
+from gateway.qa.consents import Consents
 from gateway.qa.customer_ids import CustomerIds
 from gateway.qa.identifies import Identifies
+from gateway.qa.plan_keeping import PlanKeeping
+from gateway.qa.properties import WrongProperties
 from gateway.qa.raw_identity import RawIdentity
 from gateway.qa.reading import Reader
+from gateway.qa.repetitions import Repetitions
 from gateway.qa.resets import Resets
+from gateway.qa.script_versions import ScriptVersions
 from gateway.qa.uid_changes import UidChanges
+from gateway.qa.unreadable import Unreadable
+from gateway.qa.vendor_calls import VendorCalls
 
 if TYPE_CHECKING:
     from gateway.qa.session import Check
@@ -25,4 +33,12 @@ def checks(settings: Settings, *, is_redirected: bool = False) -> tuple[Check, .
         UidChanges(settings),
         Resets(settings),
         Identifies(settings),
+        Consents(settings),
+        PlanKeeping(reader),
+        Unreadable(),
+        Repetitions(),
+        WrongProperties(settings),
+        VendorCalls(),
+        ScriptVersions(settings),
+        Answering(settings, reader),
     )

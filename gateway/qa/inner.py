@@ -11,6 +11,7 @@ import contextlib
 import copy
 import secrets
 import time
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,9 +22,11 @@ from gateway.events.decisions import Decision, Prepared
 from gateway.events.model import JsonObject, Reply, Request, Stamp
 from gateway.events.outcome import Rejection
 from gateway.events.pipeline import Pipeline
+from gateway.events.tracking_plan import Violation
 from gateway.names import Names
 from gateway.outflow import cancelled
 from gateway.qa.calls import request_of
+from gateway.qa.judging import Judging, sessions_judge
 from gateway.qa.stores import open_stores
 from gateway.sdk import script_source, source_map
 from gateway.surroundings import open_world
@@ -39,7 +42,7 @@ from gateway.web.refusals import refusal
 from gateway.web.ways import mended, way
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from gateway.events.admission import Admission
@@ -54,13 +57,19 @@ if TYPE_CHECKING:
 class Taken(msgspec.Struct, frozen=True):
     """What became of a call: the reply, and of events what was decided (`None` where none came: a script, a preflight).
 
-    `originals` are the events as they came, before anything was changed: objects, or why one can't be read.
+    `originals` are the events as they came, before anything was changed: objects, or why one can't be read. `violations` are what the events that were held to
+    the tracking plan have not kept of it (`gateway.qa.judging`).
     """
 
     reply: Reply
     prepared: Prepared | None = None
     decision: Decision | None = None
     originals: tuple[JsonObject | Rejection, ...] = ()
+    violations: tuple[tuple[JsonObject, Sequence[Violation]], ...] = ()
+
+    def violations_of(self, fields: JsonObject) -> Sequence[Violation]:
+        """Give what one of its events, by the fields that it has on its way, has not kept."""
+        return next((found for judged, found in self.violations if judged is fields), ())
 
 
 class Inner:
@@ -116,7 +125,7 @@ class Inner:
             except Exception as error:  # noqa: BLE001 -- as the public port answers a fault of ours
                 self._journal.trouble("unexpected", **describe(error))
                 reply = refusal(500)
-        return Taken(reply, heard.prepared, heard.decision, tuple(heard.originals))
+        return Taken(reply, heard.prepared, heard.decision, tuple(heard.originals), tuple(heard.violations))
 
     async def _reply(self, call: Call, path: str) -> Reply:
         if len(call.query) + len(call.path) + 1 > self._target_bytes:
@@ -139,6 +148,7 @@ class _Heard:
         self.prepared: Prepared | None = None
         self.decision: Decision | None = None
         self.originals: Sequence[JsonObject | Rejection] = ()
+        self.violations: list[tuple[JsonObject, Sequence[Violation]]] = []
 
 
 class _Hearing:
@@ -166,6 +176,11 @@ class _Hearing:
         """Keep events as they came."""
         if (heard := self._open.get(stamp.entropy)) is not None:
             heard.originals = copy.deepcopy(events)
+
+    def judged(self, fields: JsonObject, violations: Sequence[Violation]) -> None:
+        """Keep what an event has not kept of the plan; it is judged while its call is submitted."""
+        if violations and (heard := self._open.get(self._next.entropy)) is not None:
+            heard.violations.append((fields, violations))
 
     def decided(self, prepared: Prepared, decision: Decision) -> None:
         """Keep what was decided."""
@@ -220,6 +235,8 @@ async def running_inner(
     journal = _Journal(log, metrics, hearing)
     async with contextlib.AsyncExitStack() as stack:
         world, _ = await open_world(settings, journal, metrics, stack, is_first=True)
+        judge = Judging(world.judge, sessions_judge(settings, journal, stack), hearing.judged)
+        world = msgspec.structs.replace(world, judge=judge)
         ledger, spool, held, deadline = await open_stores(settings, journal, stack, sends=sends)
         pipeline = _Pipeline(settings, world, hearing)
         ingest = Ingest(

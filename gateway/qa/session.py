@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import msgspec
@@ -14,6 +15,7 @@ import orjson
 from gateway.events.decisions import Decision, Pending, Prepared, Verdict
 from gateway.events.model import JsonObject
 from gateway.events.outcome import Rejection
+from gateway.events.tracking_plan import Violation
 from gateway.qa.calls import Call, Heard
 from gateway.qa.findings import RULES, Finding
 from gateway.qa.inner import Taken
@@ -21,7 +23,7 @@ from gateway.qa.recognition import Known, Recogniser
 from gateway.qa.story import Storyteller
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from gateway.qa.inner import Inner
     from gateway.settings import Settings
@@ -32,7 +34,7 @@ class Sight(msgspec.Struct, frozen=True):
     """One event of a call, as the checks see it.
 
     `original` is the event as it came, before anything was changed: an object, or why it can't be read. `pending` is it on its way, changed already; `None` where it
-    was refused before. `sent` is what the gateway would send on, decoded; `None` where it would send nothing on, or not yet.
+    was refused before. `violations` are what it has not kept of the tracking plan. `sent` is what the gateway would send on, decoded; `None` where it would send nothing on, or not yet.
     """
 
     call: Call
@@ -44,6 +46,7 @@ class Sight(msgspec.Struct, frozen=True):
     verdict: Verdict
     pending: Pending | None
     sent: JsonObject | None
+    violations: Sequence[Violation] = ()
 
 
 class Examined(msgspec.Struct):
@@ -220,6 +223,7 @@ def _sights(call: Call, known: Known, taken: Taken) -> list[Sight]:
                 verdict,
                 event if isinstance(event, Pending) else None,
                 orjson.loads(record.body) if record is not None else None,
+                taken.violations_of(event.fields) if isinstance(event, Pending) else (),
             )
         )
     return sights

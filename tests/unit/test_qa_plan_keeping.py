@@ -1,0 +1,102 @@
+"""A session tells which events don't keep to the tracking plan, whatever the gateway does about it."""
+
+from __future__ import annotations
+
+import pytest
+
+from gateway.qa.judging import with_standard
+from tests.builders import make_settings
+from tests.qa_sessions import pageview
+from tests.qa_traffic import traffic_of
+
+BARE = {"uid": "111111111111", "ec": "pageview", "ea": "view", "extra": {"page_type": "home"}}
+OWN_PLAN = """
+unknown_events = "warn"
+[[events]]
+event = "quiz/done"
+[events.fields]
+"extra.score" = { required = true, type = "integer", example = 7 }
+[[events]]
+event = "pageview/view"
+"""
+
+
+@pytest.mark.parametrize(
+    ("mode", "outcome"), [("warn", "accepted"), ("quarantine", "quarantined"), ("off", "accepted")]
+)
+async def test_a_field_that_a_standard_event_lacks_is_named(tmp_path, mode, outcome):
+    """With the plan's own example; also where the gateway holds events to no plan, whose fate is left to it."""
+    async with traffic_of(tmp_path, tracking_plan={"standard": mode}) as traffic:
+        examined = await traffic.see(BARE)
+        assert [outcome] == [each.verdict.outcome for each in examined.events]
+        assert [("required-field-missing", 1, "extra.page_category")] == traffic.found
+        (finding,) = traffic.findings
+        assert 'is required by the plan of pageview/view, such as "shoes"' == finding.detail
+        assert ("error", 0) == (finding.severity, finding.event)
+
+
+async def test_an_event_with_all_it_needs_is_fine(tmp_path):
+    """Nothing is found."""
+    async with traffic_of(tmp_path) as traffic:
+        await traffic.view()
+        assert [] == traffic.found
+
+
+async def test_each_field_of_each_event_of_a_batch_is_found_once(tmp_path):
+    """At its event."""
+    bare = {"uid": "111111111111", "ec": "pageview", "ea": "view"}
+    async with traffic_of(tmp_path) as traffic:
+        await traffic.see([pageview(), bare])
+        assert [(1, "extra.page_type"), (1, "extra.page_category")] == [
+            (each.event, each.place) for each in traffic.findings
+        ]
+
+
+async def test_a_sites_own_plan_is_held_to(tmp_path):
+    """A value of another type is less grave than a field that is missing; what no plan knows is said."""
+    (tmp_path / "plan.toml").write_text(OWN_PLAN)
+    plan = {"file": str(tmp_path / "plan.toml")}
+    async with traffic_of(tmp_path, tracking_plan=plan) as traffic:
+        quiz = {"uid": "111111111111", "ec": "quiz", "ea": "done"}
+        await traffic.see(quiz)
+        await traffic.see({**quiz, "extra": {"score": "high"}})
+        await traffic.see({**quiz, "extra": {"score": 3}})
+        await traffic.see({**quiz, "ea": "dnoe"})
+        assert [
+            ("required-field-missing", "error", "extra.score"),
+            ("required-field-missing", "warning", "extra.score"),
+            ("unknown-event", "warning", "ec, ea"),
+        ] == [(each.rule, each.severity, each.place) for each in traffic.findings]
+        assert "the plan knows no quiz/dnoe" == traffic.findings[2].detail
+
+
+async def test_another_spelling_of_a_standard_event_is_unknown(tmp_path):
+    """And what was meant is told; an event of the site's own is not, where no plan says that all are known."""
+    async with traffic_of(tmp_path) as traffic:
+        await traffic.see({"uid": "111111111111", "ec": "Product", "ea": "AddToCart"})
+        await traffic.see({"uid": "111111111111", "ec": "quiz", "ea": "done"})
+        assert [("unknown-event", 1, "ec, ea")] == traffic.found
+        assert traffic.findings[0].detail.endswith("; the standard event is product/add_to_cart")
+
+
+async def test_no_address_is_quoted(tmp_path):
+    """An event whose name is an address is told without it."""
+    (tmp_path / "plan.toml").write_text(OWN_PLAN)
+    async with traffic_of(tmp_path, tracking_plan={"file": str(tmp_path / "plan.toml")}) as traffic:
+        await traffic.see({"uid": "111111111111", "ec": "lan@example.com", "ea": "click"})
+        (finding,) = [each for each in traffic.findings if each.rule == "unknown-event"]
+        assert "the plan knows no [email]/click" == finding.detail
+
+
+async def test_what_was_taken_out_of_an_anonymised_event_is_not_missed(tmp_path):
+    """The gateway has taken the customer out; the page has not."""
+    sign_in = {"uid": "111111111111", "ec": "user", "ea": "sign_in"}
+    async with traffic_of(tmp_path, consent={"mode": "anonymise"}) as traffic:
+        await traffic.see(sign_in)
+        assert ["event-before-consent"] == [each.rule for each in traffic.findings]
+
+
+def test_a_plan_that_asks_for_all_is_the_gateways_own():
+    """Nothing is judged twice then."""
+    settings = make_settings()
+    assert settings is with_standard(settings)
