@@ -79,7 +79,9 @@ async def test_a_mistake_is_shown_and_fails_the_pipeline(collector, config, tmp_
 
 async def test_what_is_let_pass_ends_with_0(collector, config, tmp_path):
     """A warning is no error; what may not be found is the tester's word."""
-    path = config(behind='[qa]\nseverity = { cid-not-hash = "warning", third-party-host = "off" }\n')
+    path = config(
+        behind='[qa]\nseverity = { cid-not-hash = "warning", third-party-host = "off", required-field-missing = "off" }\n'
+    )
     names = {VENDOR: collector.url.removeprefix("http://")}
     mitmdump = Mitmdump.with_addon(tmp_path, path, names=names, fail_on="error")
     async with running_mitmdump(mitmdump):
