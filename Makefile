@@ -85,6 +85,10 @@ bench: $(READY) ## Measure: events per CPU second beside nginx in the same run (
 bench-steps: $(READY) ## Measure what each part of an event's way costs (consent, masking, bots, duplicates, …), beside the bound of all
 	@$(BIN)/python -m benchmarks.parts $(BENCH)
 
+.PHONY: bench-qa
+bench-qa: $(READY) $(QA)/.ready ## Measure what the QA addon adds to mitmdump's latency and CPU time (BENCH='--answer-ms 20')
+	@$(BIN)/python -m benchmarks.qa $(BENCH)
+
 .PHONY: bench-ledger
 bench-ledger: $(READY) ## Measure the ledger with ten million bindings (makes and keeps a file of 2 GB)
 	@$(BIN)/python -m benchmarks.ledger $(BENCH)

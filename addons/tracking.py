@@ -15,10 +15,20 @@ from typing import TYPE_CHECKING
 from mitmproxy import ctx, exceptions
 from tracking_parts.content_view import show_views
 from tracking_parts.ending import ending
-from tracking_parts.flows import call_of, fates, is_whole, line_of, mark, never_ends, place_of, read_whole
+from tracking_parts.flows import (
+    call_of,
+    fates,
+    is_whole,
+    line_of,
+    mark,
+    never_ends,
+    passing_of,
+    place_of,
+    read_whole,
+)
 from tracking_parts.options import OptionWrong, add_options, wanted
 from tracking_parts.telling import is_failure, model_of, show, write
-from tracking_parts.visit import Visit
+from tracking_parts.visit import Visit, is_shown
 
 from gateway.qa.showing import rows_of
 
@@ -32,6 +42,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("tracking")
 _FOUND, _BROKEN = 1, 2
+_MOST_FLOWS = 1_000
 _LEVELS = {"error": logging.WARNING, "warning": logging.WARNING, "note": logging.INFO}
 
 
@@ -82,9 +93,10 @@ class Tracking:
         session = await self._visit.ready()
         if session is None:
             return
-        known = session.recogniser.known(*place_of(flow))
+        place = place_of(flow)
+        known = session.recogniser.known(*place)
         if known is None:
-            session.passed(call_of(flow, session.next_number(), is_whole=False))
+            session.passed(passing_of(flow, session.next_number(), place))
             self._tell(session)
             return
         self._known[flow.id] = known
@@ -107,6 +119,7 @@ class Tracking:
         call = examined.call
         self._flows[call.number] = flow
         self._examined[flow.id] = examined
+        self._forget()
         _log.info(
             "tracking call %d: %s %s%s: %s", call.number, call.method, call.host, call.path, fates(examined)
         )
@@ -169,6 +182,12 @@ class Tracking:
             _log.error("tracking: a report can't be written: %s: %s", error.filename, error.strerror)
             code = _BROKEN
         ending().code = max(ending().code, code)
+
+    def _forget(self) -> None:
+        """Let go of the oldest flow where nobody can look at it any more, as mitmdump does itself."""
+        if len(self._flows) > _MOST_FLOWS and not is_shown():
+            flow = self._flows.pop(next(iter(self._flows)))
+            self._examined.pop(flow.id, None)
 
     def _rows(self, flow_id: str) -> list[tuple[str, str]] | None:
         """Give what a tester reads of a flow; `None` where it is no tracking call."""

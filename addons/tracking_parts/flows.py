@@ -26,23 +26,26 @@ def place_of(flow: HTTPFlow) -> tuple[str, str]:
     return flow.request.pretty_host.lower().rstrip("."), _target_of(flow)[0]
 
 
-def call_of(flow: HTTPFlow, number: int, *, is_whole: bool = True) -> Call:
-    """Give a flow's request; without its headers and its body unless `is_whole`."""
+def passing_of(flow: HTTPFlow, number: int, place: tuple[str, str]) -> Call:
+    """Give the request of a flow that is no tracking, to `place`: without its query, its headers and its body."""
+    request = flow.request
+    return Call(
+        number=number, started_ms=int(request.timestamp_start * 1000), method=request.method, host=place[0], path=place[1],
+        scheme=request.scheme, port=request.port, peer=_address_of(flow.client_conn),
+    )  # fmt: skip
+
+
+def call_of(flow: HTTPFlow, number: int) -> Call:
+    """Give a flow's request."""
     request = flow.request
     host, path = place_of(flow)
-    started_ms = int(request.timestamp_start * 1000)
-    if not is_whole:
-        return Call(
-            number=number, started_ms=started_ms, method=request.method, host=host, path=path, scheme=request.scheme, port=request.port,
-            peer=_address_of(flow.client_conn),
-        )  # fmt: skip
     headers = _headers(request.headers)
     if not any(name == "host" for name, _ in headers):
         # HTTP/2 and 3 say it as `:authority`.
         headers = (("host", request.host_header or request.pretty_host), *headers)
     return Call(
         number=number,
-        started_ms=started_ms,
+        started_ms=int(request.timestamp_start * 1000),
         method=request.method,
         host=host,
         path=path,

@@ -12,8 +12,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mitmproxy import ctx
+
 from gateway.qa.checks import checks
 from gateway.qa.inner import running_inner
+from gateway.qa.keeping import Keeping
 from gateway.qa.session import Session
 from gateway.settings import Logging
 from gateway.stores import make_data_dir
@@ -33,6 +36,11 @@ if TYPE_CHECKING:
 
 
 _log = logging.getLogger("tracking")
+
+
+def is_shown() -> bool:
+    """Tell whether somebody can look at flows that are over: in mitmproxy and mitmweb, which keep them all."""
+    return ctx.master.addons.get("view") is not None  # type: ignore[no-untyped-call]
 
 
 class Visit:
@@ -57,6 +65,8 @@ class Visit:
 
     async def ready(self) -> Session | None:
         """Give the session when it is open; `None` where it can't be."""
+        if self.session is not None:
+            return self.session
         with contextlib.suppress(Exception):
             return await asyncio.shield(self._opened)
         return None
@@ -110,7 +120,8 @@ class Visit:
                     running_inner(settings, log, folder, sends=mode == "redirect")
                 )
                 wanted_checks = checks(settings, is_redirected=mode == "redirect")
-                self._inner, self.session = inner, Session(settings, inner, wanted_checks)
+                keeping = None if is_shown() else Keeping()
+                self._inner, self.session = inner, Session(settings, inner, wanted_checks, keeping)
                 self._opened.set_result(self.session)
                 _log.info("tracking: %s: %s", mode, ", ".join(sorted(self.session.recogniser.hosts)))
                 await self._end.wait()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from gateway.qa.checks import checks
 from gateway.qa.inner import running_inner
+from gateway.qa.keeping import Keeping
 from gateway.qa.session import Session
 from gateway.settings import Logging
 from gateway.telemetry.logging import open_log
@@ -27,6 +28,6 @@ async def running_session(settings: Settings) -> AsyncIterator[Session]:
         log = open_log(Logging(file=str(folder / "gateway.log"), level="error", format="json"))
         try:
             async with running_inner(settings, log, folder) as inner:
-                yield Session(settings, inner, checks(settings))
+                yield Session(settings, inner, checks(settings), Keeping())
         finally:
             log.close()

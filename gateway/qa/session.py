@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from gateway.qa.inner import Inner
+    from gateway.qa.keeping import Keeping
     from gateway.settings import Settings
     from gateway.settings_qa import RuleId, Severity
 
@@ -108,17 +109,22 @@ class Looks:
 
 
 class Session:
-    """One session, from its first call to its last."""
+    """One session, from its first call to its last. Everything stays, unless `keeping` says what is let go of."""
 
-    def __init__(self, settings: Settings, inner: Inner, checks: Sequence[Check]) -> None:
+    def __init__(
+        self, settings: Settings, inner: Inner, checks: Sequence[Check], keeping: Keeping | None = None
+    ) -> None:
         self._inner = inner
         self._severity = settings.qa.severity
         self._checks = checks
         self.recogniser = Recogniser(settings, inner)
         self.story = Storyteller(settings)
         self.examined: list[Examined] = []
+        self._by_number: dict[int, Examined] = {}
         self.calls = 0
         self._news: list[Finding] = []
+        self._passing = [each for each in checks if type(each).passed is not Looks.passed]
+        self._keeping = keeping
 
     def next_number(self) -> int:
         """Number a call: from 1, tracking or not."""
@@ -130,12 +136,15 @@ class Session:
         taken = await self._inner.take(call, known.path)
         examined = Examined(call, known, taken, _sights(call, known, taken))
         self.examined.append(examined)
+        self._by_number[call.number] = examined
         for check in self._checks:
             self._add(check.request(examined))
             for sight in examined.events:
                 self._add(check.event(sight))
         for sight in examined.events:
             self.story.event(sight)
+        if self._keeping is not None:
+            self._keeping.let_go(self.examined)
         return examined
 
     def heard(self, examined: Examined, heard: Heard) -> list[Finding]:
@@ -150,7 +159,7 @@ class Session:
     def passed(self, call: Call) -> None:
         """Hear of a call that is not tracking."""
         self.story.passed(call)
-        for check in self._checks:
+        for check in self._passing:
             self._add(check.passed(call))
 
     def finish(self) -> None:
@@ -173,11 +182,8 @@ class Session:
             severity = self._severity.get(finding.rule, finding.severity)
             if severity != "off":
                 found = msgspec.structs.replace(finding, severity=severity)
-                self._of(finding.call).findings.append(found)
+                self._by_number[finding.call].findings.append(found)
                 self._news.append(found)
-
-    def _of(self, number: int) -> Examined:
-        return next(each for each in reversed(self.examined) if each.call.number == number)
 
 
 def found(
