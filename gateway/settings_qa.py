@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from gateway.settings_types import CookieName, Host, Section
 
@@ -31,6 +32,15 @@ RuleId = Literal[
     "collector-failing",
 ]
 
+_PLACE = re.compile(r"[a-z0-9.-]*/[^\s?#]*\Z", re.IGNORECASE)
+
+
+def _place(value: str) -> str:
+    if not _PLACE.match(value) or value.startswith("//"):
+        msg = 'write a path such as "/consent", or host and path such as "consent.example/log", without a scheme and a query string'
+        raise ValueError(msg)
+    return value
+
 
 class Qa(Section):
     """`[qa]`. `tracking_hosts` are tracking names beside `server.public_url` and the vendor's; `sign_out_paths` what the site calls when somebody signs out.
@@ -50,6 +60,6 @@ class Qa(Section):
     )
     sign_out_paths: tuple[str, ...] = ("/logout", "/signout", "/sign-out", "/account/logout")
     consent_cookie: CookieName = ""
-    consent_paths: tuple[str, ...] = ()
+    consent_paths: tuple[Annotated[str, AfterValidator(_place)], ...] = ()
     slow_ms: int = Field(default=1_000, ge=1, le=600_000)
     severity: dict[RuleId, Severity] = Field(default={})

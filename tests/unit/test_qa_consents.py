@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gateway.settings_qa import Qa
 from tests.qa_traffic import traffic_of, view
 
 GPC = (("content-type", "application/json"), ("sec-gpc", "1"))
@@ -65,3 +66,12 @@ async def test_what_the_consent_tool_calls_tells_when_somebody_has_agreed(tmp_pa
         await traffic.see(view(en="2"), host=VENDORS)
         await traffic.see(view(en="3"), headers=GPC)
         assert [(1, "error"), (4, "error")] == consents(traffic)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["https://tool.example/consent", "tool.example", "/consent?yes=1", "//tool/x"]
+)
+def test_a_place_that_no_call_can_have_is_refused(wrong):
+    """Or else every event would be before consent, for a slip in the settings."""
+    with pytest.raises(ValueError, match="write a path"):
+        Qa(consent_paths=(wrong,))
