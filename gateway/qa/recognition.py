@@ -5,6 +5,7 @@ What always holds: a call that is not tracking costs one look-up of its host.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["event", "script", "other"]
 _COLLECT = frozenset((EVENT, STREAM_EVENT))
+# A name in the internet's own order: no address, and not `localhost`.
+_NAME = re.compile(r"\.[a-z][a-z0-9-]*\Z")
 _ENDINGS = (".js", ".map")
 
 

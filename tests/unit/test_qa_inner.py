@@ -98,6 +98,15 @@ async def test_the_settings_own_collector_is_the_vendors_as_far_as_its_path_goes
         assert session.recogniser.known("eu.collector.example", "/") is None
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_a_stand_in_on_this_machine_does_not_make_its_calls_tracking(tmp_path, host):
+    """A shop that is developed there has an `/event` of its own."""
+    async with session_of(
+        tmp_path, settings=make_settings(collector={"url": f"http://{host}:9000/event"})
+    ) as session:
+        assert session.recogniser.known(host, "/event") is None
+
+
 async def test_names_that_rotate_are_known_for_as_long_as_they_are_served(tmp_path):
     """Beside the usual ones."""
     key = SecretStr("2026a:" + "k" * 32)
