@@ -1,6 +1,7 @@
 """The same event again: by the gateway's own word, and under another request id a moment later, which is how two snippets in a page send it.
 
-What always holds: an attempt whose first one had no answer, or a server's fault as one, is no repetition: the page may not know that it has arrived. What a page
+What always holds: an attempt whose first one had no answer, or a server's fault as one, is no repetition: the page may not know that it has arrived. Nor does one
+that was left while its event was under way: what comes again under its own request id on the next page is an attempt too. What a page
 sends after it was loaded anew, and what is of a server or of a link, is none either.
 """
 
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 
 from gateway.events.outcome import Reason
-from gateway.qa.pages import Loads, page_of
+from gateway.qa.pages import Loads, Page, page_of
 from gateway.qa.session import Looks, found
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from gateway.qa.session import Examined, Sight
 
 _SOON_MS = 2_000
+# The next page is asked for before the one that is left sends its last.
+_LEAVING_MS = 5_000
 _MOST = 4_096
 # What two scripts say differently of one event.
 _OF_THE_SENDING = frozenset({"et", "sent_at", "sid", "aid", "context", "request_id"})
@@ -42,6 +45,7 @@ class Repetitions(Looks):
         self._by_id: OrderedDict[tuple[str, ...], _First] = OrderedDict()
         self._by_content: OrderedDict[tuple[str, ...], _First] = OrderedDict()
         self._failed: set[int] = set()
+        self._loaded_ms: dict[str, int] = {}
 
     def event(self, sight: Sight) -> Iterator[Finding]:
         """Look at one event."""
@@ -57,7 +61,9 @@ class Repetitions(Looks):
         _put(self._by_content, content, now)
         if sight.verdict.reason is Reason.DUPLICATE:
             first = by_id or before
-            if first is None or first.call not in self._failed:
+            page = page_of(call, sight.original)
+            was_left = by_id is not None and self._loaded_ms.get(page.host, 0) >= by_id.at_ms - _LEAVING_MS
+            if first is None or not (was_left or first.call in self._failed):
                 rejection = sight.verdict.rejection
                 place = rejection.field.strip("()")
                 other = first.call if first is not None and first.call != call.number else 0
@@ -92,6 +98,11 @@ class Repetitions(Looks):
     def passed(self, call: Call) -> Iterator[Finding]:
         """Hear of a call that is not tracking."""
         self._loads.passed(call)
+        if self._loads.since(Page(call.host), call.number - 1):
+            self._loaded_ms.pop(call.host, None)
+            self._loaded_ms[call.host] = call.started_ms
+            if len(self._loaded_ms) > _MOST:
+                del self._loaded_ms[next(iter(self._loaded_ms))]
         return iter(())
 
 

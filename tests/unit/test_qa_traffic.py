@@ -82,6 +82,27 @@ async def test_a_second_attempt_behind_a_failure_is_none(traffic, heard):
     assert [("collector-failing", 1, "answer")] == traffic.found
 
 
+async def test_what_a_page_has_sent_while_it_was_left_may_come_again_on_the_next(traffic):
+    """It has not heard the answer, and its store sends it under the same id: whether the next page was asked for before its last call or behind it."""
+    other = view(extra={"page_type": "cart", "page_category": "cart"})
+    await traffic.view(query=query("behind"))
+    traffic.passed("/shoe")
+    await traffic.see(other, query=query("before"))
+    await traffic.view(query=query("behind"))
+    await traffic.see(other, query=query("before"))
+    assert [] == traffic.found
+
+
+async def test_the_same_id_again_on_a_page_that_stays_is_a_duplicate(traffic):
+    """No page was loaded since, nor just before."""
+    traffic.passed("/")
+    for _ in range(5):
+        traffic.session.next_number()
+    await traffic.view(query=query())
+    await traffic.view(query=query())
+    assert [("duplicate-event", 8, "request_id")] == traffic.found
+
+
 async def test_two_snippets_send_the_same_under_two_ids(traffic):
     """One of them to the vendor's host."""
     await traffic.view()
