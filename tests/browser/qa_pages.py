@@ -200,18 +200,19 @@ STEPS = (
     Step("identify on each page", "identify-repeated", 2, "ea",
          ("await track('user', 'identify', identified(LAN, {}, 'user_identify')); "
           "await track('user', 'identify', {...identified(LAN, {}, 'user_identify'), items: [shoe]})")),
-    Step("not asked yet", "event-before-consent", 1, "context.consent", "await view({context: {consent: undefined}})"),
+    Step("not asked yet", "event-before-consent", 1, "consent",
+         f"await view({{context: {{consent: undefined}}}}, {{}}, '{VENDOR}')"),
     Step("an order without its number", "required-field-missing", 1, "extra.order_id",
          ("await track('product', 'purchase', {items: [shoe], extra: {revenue: 1290000}, "
           "dims: {purchase: {id: 'A-1001'}, customers: {customer_id: LAN}}})")),
-    Step("a slip of the pen", "unknown-event", 1, "ea", "await track('product', 'veiw', {items: [shoe]})"),
-    Step("half of an event", "malformed-event", 1, "",
+    Step("a slip of the pen", "unknown-event", 1, "ec, ea", "await track('product', 'veiw', {items: [shoe]})"),
+    Step("half of an event", "malformed-event", 1, "(body)",
          "await post(addressOf(), JSON.stringify(fieldsOf('product', 'view', {items: [shoe]})).slice(0, 90))"),
-    Step("two tags", "duplicate-event", 2, "", "await view(); await view()"),
+    Step("two tags", "duplicate-event", 2, "request_id", "await view(); await view()"),
     Step("another shop's property", "wrong-property", 1, "query prop_id", "await view({}, {prop_id: '564990801'})"),
-    Step("another script", "script-changed", 1, "url", "await script()", is_changed=True),
-    Step("a slow collector", "collector-slow", 1, "", "await view()", {"latency_ms": 4_500}),
-    Step("a failing collector", "collector-failing", 1, "", "await view()", {"fail_next": 1}),
+    Step("another script", "script-changed", 1, "answer", "await script()", is_changed=True),
+    Step("a slow collector", "collector-slow", 1, "answer", "await view()", {"latency_ms": 4_500}),
+    Step("a failing collector", "collector-failing", 1, "answer", "await view()", {"fail_next": 1}),
 )  # fmt: skip
 """Every page that is written by hand, in the order in which they are opened."""
 

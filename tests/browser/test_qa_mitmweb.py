@@ -1,4 +1,4 @@
-"""What a tester sees of a session in a browser: a call in mitmweb, and the report."""
+"""What a tester sees of a call in mitmweb."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from tests.browser.qa_pages import (
     MINH,
     STEPS,
     make_mistakes,
-    path_of,
     put_hand_written_site,
     settings_of,
 )
@@ -59,26 +58,3 @@ async def test_a_call_is_a_table_in_mitmweb(machine: Machine):
             raw.split("@")[0] in text.lower() for raw in (LAN, MINH) for text in (view, flow["comment"])
         )
         assert 0 == await mitmweb.stop(), mitmweb.output()
-
-
-@pytest.mark.timeout(180)
-async def test_the_report_of_a_session_is_opened_from_its_file(machine: Machine):
-    """It says what was found and where, and asks for nothing."""
-    world, file = machine.world, machine.folder / "report.html"
-    steps = tuple(each for each in STEPS if each.rule in {"cid-changed", "reset-missing", None})
-    put_hand_written_site(world)
-    async with machine.mitmdump(machine.settings(**settings_of(machine)), report=str(file)) as mitmdump:
-        async with machine.page(mitmdump.proxy) as page:
-            await make_mistakes(page, world, steps)
-        assert 0 == await mitmdump.stop(), mitmdump.output()
-    asked: list[str] = []
-    async with machine.page() as page:
-        page.on("request", lambda request: asked.append(request.url))
-        await page.goto(file.as_uri())
-        assert "Not yet." == await page.text_content(".answer")
-        said = (await page.content()).lower()
-        for step in steps:
-            assert step.rule is None or await page.locator(f"#rule-{step.rule}").is_visible()
-            assert path_of(step).lower() in said
-        assert [] == [raw for raw in (LAN, MINH) if raw in said]
-    assert [file.as_uri()] == asked
