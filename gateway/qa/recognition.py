@@ -52,11 +52,12 @@ class Recogniser:
         self._places = places
         self._prefixes = _own(settings)
         self._vendors = frozenset(settings.qa.vendor_hosts)
-        # Which may be a host that has something else too.
-        also = {
+        # Which may be a host that has something else too; one on the tester's own machine is a stand-in beside the site.
+        named = (
             urlsplit(url).hostname or "" for url in (settings.collector.url, settings.script.upstream_url)
-        }
-        self._also = frozenset(also - self._vendors - self._prefixes.keys())
+        )
+        also = frozenset(host for host in named if _NAME.search(host))
+        self._also = also - self._vendors - self._prefixes.keys()
         self.hosts = self._vendors | self._also | self._prefixes.keys()
         # The vendor's own paths of its scripts, and the gateway's for the same.
         scripts = {urlsplit(url).path: path for path, url in reversed(settings.script.sources().items())}
