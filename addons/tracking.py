@@ -31,6 +31,7 @@ from tracking_parts.telling import is_failure, model_of, show, write
 from tracking_parts.visit import Visit, is_shown
 
 from gateway.qa.showing import rows_of
+from gateway.telemetry.logging import describe
 
 if TYPE_CHECKING:
     from mitmproxy.addonmanager import Loader
@@ -113,7 +114,13 @@ class Tracking:
                 place_of(flow)[0],
             )
             return
-        examined = await self._visit.examine(lambda number: call_of(flow, number), known)
+        try:
+            examined = await self._visit.examine(lambda number: call_of(flow, number), known)
+        except Exception as error:  # noqa: BLE001 -- the site goes on, and the tester hears that the check is not whole
+            self._fault("a call could not be examined", error)
+            if flow.live and not self._visit.may_pass:
+                flow.kill()  # type: ignore[no-untyped-call]
+            return
         if examined is None or self._visit.session is None:
             return
         call = examined.call
@@ -164,9 +171,15 @@ class Tracking:
         session = await visit.ready()
         if session is None:
             return
-        session.finish()
-        self._tell(session)
-        await visit.close()
+        try:
+            session.finish()
+            self._tell(session)
+            await visit.close()
+            self._report(session, visit)
+        except Exception as error:  # noqa: BLE001 -- whatever it was, no pipeline takes it for a success
+            self._fault("the session could not be ended as it should", error)
+
+    def _report(self, session: Session, visit: Visit) -> None:
         if visit.pending:
             _log.warning(
                 "tracking: %d events wait for the collector in %s: they go on when mitmproxy redirects again",
@@ -174,13 +187,20 @@ class Tracking:
             )  # fmt: skip
         model = model_of(session, visit.wanted)
         show(model)
-        code = _FOUND if is_failure(model, visit.wanted) else 0
+        self._end_with(_FOUND if is_failure(model, visit.wanted) else 0)
         try:
             for path in write(model, visit.wanted):
                 _log.info("tracking: %s is written", path)
         except OSError as error:
             _log.error("tracking: a report can't be written: %s: %s", error.filename, error.strerror)
-            code = _BROKEN
+            self._end_with(_BROKEN)
+
+    def _fault(self, what: str, error: Exception) -> None:
+        """Say a fault of ours without its message, which may quote a client, and let it be no success."""
+        _log.error("tracking: %s: %s", what, describe(error))
+        self._end_with(_BROKEN)
+
+    def _end_with(self, code: int) -> None:
         ending().code = max(ending().code, code)
 
     def _forget(self) -> None:
@@ -208,7 +228,7 @@ class Tracking:
     def _failed(self, error: Exception) -> None:
         hint = getattr(error, "hint", "")
         _log.error("tracking: the session can't be opened: %s%s", error, f" ({hint})" if hint else "")
-        ending().code = _BROKEN
+        self._end_with(_BROKEN)
         ctx.master.shutdown()  # type: ignore[no-untyped-call]
 
 

@@ -94,10 +94,9 @@ class Collected:
 def read_whole(message: Message, *, may_pass: bool) -> None:
     """Have a message read whole, whatever `stream_large_bodies` says; to be said when its head is there.
 
-    A body of unknown length would go on piece by piece as soon as it is longer than that. With `may_pass` it does, and is collected.
+    What is longer than that goes on piece by piece, whatever an addon says. With `may_pass` it may, and is collected.
     """
-    is_short = "content-length" in message.headers or not ctx.options.stream_large_bodies
-    message.stream = Collected() if may_pass and not is_short else False
+    message.stream = Collected() if may_pass and ctx.options.stream_large_bodies else False
 
 
 def is_whole(message: Message) -> bool:

@@ -6,6 +6,8 @@ import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
+from mitmproxy.utils import human
+
 from gateway import settings
 from gateway.settings_errors import SettingsError
 
@@ -83,6 +85,16 @@ def wanted(options: Any) -> Wanted:
         raise OptionWrong(
             "tracking_config", config, str(error).replace("--config", "tracking_config")
         ) from None
+    _reads_whole(options, read)
     return Wanted(
         read, path, cast("Mode", options.tracking_mode), cast("FailOn", options.tracking_fail_on), files
     )
+
+
+def _reads_whole(options: Any, read: settings.Settings) -> None:
+    """See that what may become something else is never on its way before it is read. Raises `OptionWrong`."""
+    streams = options.stream_large_bodies
+    most = read.server.max_body_bytes
+    if options.tracking_mode != "observe" and streams and (human.parse_size(streams) or 0) < most:
+        mend = f"write {most} or more (server.max_body_bytes), or leave it out: a tracking call must be read whole"
+        raise OptionWrong("stream_large_bodies", streams, mend)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 
+import orjson
 import pytest
 
 from tests.addon.conftest import EVENT, VENDOR, ask
@@ -70,3 +71,28 @@ async def test_nothing_found_ends_with_0(config, tmp_path, by):
     async with running_mitmdump(mitmdump):
         assert 0 == await mitmdump.stop(by)
     assert "no tracking event was seen" in mitmdump.output()
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+async def test_a_tracking_call_is_read_whole_where_bodies_are_streamed(collector, config, tmp_path, framing):
+    """Also one whose length nobody says; the collector gets the very bytes, and the flow holds them."""
+    arguments = ("--set", "stream_large_bodies=100", "-w", str(tmp_path / "dump"))
+    mitmdump = Mitmdump.with_addon(tmp_path, config(), *arguments, names=names(collector))
+    content = orjson.dumps(event(extra={"note": "x" * 2_000}))
+    chunked = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (content[:150], content[150:], b""))
+    async with running_mitmdump(mitmdump):
+        headers = (("Transfer-Encoding", "chunked"),) if framing == "chunks" else ()
+        answer = await ask(mitmdump.proxy, EVENT, chunked if headers else content, headers=headers)
+        await mitmdump.said("tracking call 1: POST a.cdp.asia/event: accepted (ok)")
+        (got,) = await collector.get("/events")
+    assert 200 == answer.status
+    assert "x" * 2_000 == got["body"]["extra"]["note"]
+    assert b"x" * 2_000 in (tmp_path / "dump").read_bytes()
+
+
+async def test_a_mode_that_changes_calls_wants_them_whole(config, tmp_path):
+    """What would be on its way before it is read is refused at the start."""
+    mitmdump = Mitmdump.with_addon(tmp_path, config(), "--set", "stream_large_bodies=3k", mode="enforce")
+    await mitmdump.spawn()
+    assert 0 != await mitmdump.ended()
+    assert "stream_large_bodies=3k: write 1048576 or more" in mitmdump.output()
