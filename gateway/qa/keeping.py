@@ -49,11 +49,12 @@ def trim(examined: Examined) -> None:
     prepared, decision = examined.taken.prepared, examined.taken.decision
     if prepared is not None:
         request = Request(Head(method=call.method, path=call.path))
-        prepared = msgspec.structs.replace(prepared, request=request, events=[])
+        occasion = msgspec.structs.replace(prepared.occasion, head=request.head)
+        prepared = msgspec.structs.replace(prepared, request=request, events=[], occasion=occasion)
     if decision is not None:
         decision = msgspec.structs.replace(decision, verdicts=[], reply=reply, notes=[])
     examined.taken = msgspec.structs.replace(
-        examined.taken, reply=reply, prepared=prepared, decision=decision, originals=()
+        examined.taken, reply=reply, prepared=prepared, decision=decision, originals=(), violations=()
     )
     if prepared is not None and decision is not None:
         examined.events = [
