@@ -27,8 +27,8 @@ def put_record(flow: HTTPFlow, examined: Examined, record: Record) -> None:
     method, target, _ = first.split(b" ")
     fields = [(field, value) for field, _, value in (line.partition(b": ") for line in lines)]
     if request.is_http2 or request.is_http3:
-        # There it is `:authority`, which stays.
-        fields = [pair for pair in fields if pair[0] != b"Host"]
+        # There names are in lower case, and the host is `:authority`, which stays.
+        fields = [(field.lower(), value) for field, value in fields if field != b"Host"]
     # Between the page and the proxy it stays as it was said: whether the connection ends.
     fields += [pair for pair in request.headers.fields if pair[0].lower() == b"connection"]
     request.data.method, request.data.path = method, target
