@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import secrets
 import time
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from gateway.names import Names
 from gateway.outflow import cancelled
 from gateway.qa.calls import request_of
 from gateway.qa.judging import Judging, sessions_judge
+from gateway.qa.reading import copied
 from gateway.qa.stores import open_stores
 from gateway.sdk import script_source, source_map
 from gateway.surroundings import open_world
@@ -175,7 +175,7 @@ class _Hearing:
     def came(self, stamp: Stamp, events: Sequence[JsonObject | Rejection]) -> None:
         """Keep events as they came."""
         if (heard := self._open.get(stamp.entropy)) is not None:
-            heard.originals = copy.deepcopy(events)
+            heard.originals = [copied(each) if isinstance(each, dict) else each for each in events]
 
     def judged(self, fields: JsonObject, violations: Sequence[Violation]) -> None:
         """Keep what an event has not kept of the plan; it is judged while its call is submitted."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from gateway.events.remembering import remembered
+
 if TYPE_CHECKING:
     from gateway.events.model import JsonObject
     from gateway.qa.calls import Call
 
 _MOST_PAGES = 4_096
+_READ = 1_024
 _LONGEST_URL = 2_048
 # What a page is made of, and what is no page.
 _PAGE_SUFFIXES = frozenset({"html", "htm", "php", "asp", "aspx", "jsp", "do"})
@@ -51,8 +54,7 @@ def came_from(fields: JsonObject) -> Page:
     return read(told) if isinstance(told, str) else NOWHERE
 
 
-def read(url: str) -> Page:
-    """Read an address; `NOWHERE` for what is none."""
+def _read(url: str) -> Page:
     if not url.startswith(("http://", "https://")) or len(url) > _LONGEST_URL:
         return NOWHERE
     try:
@@ -62,6 +64,10 @@ def read(url: str) -> Page:
         return NOWHERE
     path = parts.path or "/"
     return Page(host, path, f"{host}{path}{'?' if parts.query else ''}{parts.query}")
+
+
+read = remembered(_READ, _read)
+"""Read an address; `NOWHERE` for what is none."""
 
 
 class Loads:

@@ -16,7 +16,9 @@ from gateway.events.finding import EMAIL, NATIONAL_ID, PAYMENT_CARD, PHONE, SECR
 from gateway.events.hashing import is_hash
 from gateway.events.identity import Identified, Identities
 from gateway.events.masking import Masking
+from gateway.events.mentions import FirstLook
 from gateway.events.phones import Phones
+from gateway.events.remembering import remembered_together
 from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.settings import Identity, Settings
 
 _LONGEST_NAME = 64
+_PARAMETERS = 1_024
 # What may be a hash, a keyed one too, within a text.
 _WORD = re.compile(r"[\w:-]{32,}")
 _NAMES = {
@@ -72,6 +75,10 @@ class Reader:
             patterns=privacy.id_patterns,
         )
         self._policies = {name.lower(): policy for name, policy in self.identity.field_policies.items()}
+        self._first_look = FirstLook(self.identities.mentions_fields, self.masking.may_hold)
+        # Of one site nearly all calls have the same parameters but for one.
+        self.parameter = remembered_together(_PARAMETERS, self._parameter)
+        """Name what a parameter of a call, by its name and its value, holds of somebody in the clear, as `kinds` does."""
         self._last: tuple[Sight, Reading] | None = None
 
     def read(self, sight: Sight) -> Reading | None:
@@ -81,9 +88,12 @@ class Reader:
         if not isinstance(sight.original, dict):
             return None
         protected = copied(sight.original)
-        identified = self.identities.identify(protected, may_hold_fields=True)
-        masked = copied(protected)
-        self.masking.mask(masked)
+        may_hold, may_mask = self._look(sight.original)
+        identified = self.identities.identify(protected, may_hold_fields=may_hold)
+        masked = protected
+        if may_hold or may_mask:
+            masked = copied(protected)
+            self.masking.mask(masked)
         reading = Reading(sight.original, protected, masked, identified)
         self._last = sight, reading
         return reading
@@ -111,8 +121,14 @@ class Reader:
         ]
         return tuple(dict.fromkeys(_NAMES[word] for word in words if word in _NAMES))
 
-    def parameter(self, name: str, value: str) -> tuple[str, ...]:
-        """Name what a parameter of a call holds of somebody in the clear, as `kinds` does."""
+    def _look(self, fields: JsonObject) -> tuple[bool, bool]:
+        """Tell whether an event may hold identity, and what is to be masked: nearly all are left after this."""
+        try:
+            return self._first_look(orjson.dumps(fields))
+        except orjson.JSONEncodeError:
+            return True, True
+
+    def _parameter(self, name: str, value: str) -> tuple[str, ...]:
         given = {name: value}
         protected = self.identities.protect_parameters(dict(given))
         if protected.get(name) != value:
