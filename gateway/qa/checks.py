@@ -34,7 +34,7 @@ def checks(settings: Settings, *, is_redirected: bool = False) -> tuple[Check, .
         Resets(settings),
         Identifies(settings),
         Consents(settings),
-        PlanKeeping(reader),
+        PlanKeeping(settings, reader),
         Unreadable(),
         Repetitions(),
         WrongProperties(settings),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.plans.reading import read_standard
+from gateway.plans.reading import PlanUnusable, read_plan, read_standard
 from gateway.qa.quoting import quoted
 from gateway.qa.session import Looks, found
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.qa.findings import Finding
     from gateway.qa.reading import Reader
     from gateway.qa.session import Sight
+    from gateway.settings import Settings
     from gateway.settings_qa import Severity
 
 _WORDS = {
@@ -24,16 +26,18 @@ _WORDS = {
 
 
 class PlanKeeping(Looks):
-    """Tells what the gateway's own plan has found, whatever it does about it; and events whose name differs from a standard one by its spelling alone.
+    """Tells what the gateway's own plan has found, whatever it does about it; and events whose name is a standard one's but for the spelling or one slip.
 
-    An event of a visitor who has not agreed is not asked for what the gateway has taken out of it.
+    An event of a visitor who has not agreed is not asked for what the gateway has taken out of it, and one that goes out with the customer of its UID not for
+    a customer. A slip is told once for each name, as it may be an event of the site's own; one that the site's plan names is.
     """
 
-    def __init__(self, reader: Reader) -> None:
+    def __init__(self, settings: Settings, reader: Reader) -> None:
         self._reader = reader
         patterns = [each for rule in read_standard().events for each in rule.event]
-        self._standard = frozenset(patterns)
+        self._known = frozenset(patterns) | _own_names(settings)
         self._meant = {_bare(each): each for each in patterns}
+        self._told: set[str] = set()
 
     def event(self, sight: Sight) -> Iterator[Finding]:
         """Look at one event."""
@@ -41,7 +45,7 @@ class PlanKeeping(Looks):
         if pending is None or pending.consent.is_anonymised:
             return
         for each in violations:
-            if each.rule != "unknown_event":
+            if each.rule != "unknown_event" and not _is_brought(sight, each):
                 yield found(
                     "required-field-missing",
                     sight.call.number,
@@ -51,7 +55,7 @@ class PlanKeeping(Looks):
                     severity=_severity(each),
                 )
         event = f"{pending.fields['ec']}/{pending.fields['ea']}"
-        meant = "" if event in self._standard else self._meant.get(_bare(event), "")
+        meant = "" if event in self._known else self._meant_by(_bare(event))
         if meant or any(each.rule == "unknown_event" for each in violations):
             name = quoted(self._reader, event)
             hint = f"; the standard event is {meant}" if meant else ""
@@ -62,6 +66,48 @@ class PlanKeeping(Looks):
                 f"the plan knows no {name}{hint}",
                 event=sight.index,
             )
+
+    def _meant_by(self, bare: str) -> str:
+        """Give the standard event that a name is but for its spelling, or, when the name comes for the first time, but for one slip; empty for none."""
+        same = self._meant.get(bare)
+        if same is not None or bare in self._told:
+            return same or ""
+        near = next((meant for name, meant in self._meant.items() if _is_one_slip(bare, name)), "")
+        if near:
+            self._told.add(bare)
+        return near
+
+
+def _own_names(settings: Settings) -> frozenset[str]:
+    """Give the events that the site's own plan names; a pattern with a star names none."""
+    file = settings.tracking_plan.file
+    if not file:
+        return frozenset()
+    try:
+        rules = read_plan(Path(file)).plan.events
+    except PlanUnusable:
+        # Whoever opens the session is told by the gateway's own reading of it.
+        return frozenset()
+    return frozenset(each for rule in rules for each in rule.event if "*" not in each)
+
+
+def _is_brought(sight: Sight, violation: Violation) -> bool:
+    """Tell whether what is missing is the customer's id, and the gateway sends the one on that it knows of the UID."""
+    may_be = violation.field.split(" | ")
+    return violation.rule == "required" and "cid" in may_be and bool(sight.sent and sight.sent.get("cid"))
+
+
+def _is_one_slip(given: str, meant: str) -> bool:
+    """Tell whether one letter is missing, too many or another one, or two have changed places."""
+    pairs = enumerate(zip(given, meant, strict=False))
+    begin = next((at for at, (one, other) in pairs if one != other), min(len(given), len(meant)))
+    one, other = given[begin:], meant[begin:]
+    return (
+        one[1:] == other[1:]
+        or one == other[1:]
+        or one[1:] == other
+        or (one[:2] == other[1::-1] and one[2:] == other[2:])
+    )
 
 
 def _detail(violation: Violation) -> str:

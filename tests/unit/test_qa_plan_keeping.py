@@ -79,6 +79,67 @@ async def test_another_spelling_of_a_standard_event_is_unknown(tmp_path):
         assert traffic.findings[0].detail.endswith("; the standard event is product/add_to_cart")
 
 
+@pytest.mark.parametrize(
+    ("event", "meant"),
+    [
+        ("prodct/view", "product/view"),
+        ("product/veiw_cart", "product/view_cart"),
+        ("product/add_to_card", "product/add_to_cart"),
+        ("products/view", "product/view"),
+    ],
+)
+async def test_a_slip_in_a_standard_event_is_told_once(tmp_path, event, meant):
+    """Under the settings that a gateway begins with; once, as the event may be one of the site's own."""
+    category, action = event.split("/")
+    async with traffic_of(tmp_path) as traffic:
+        for score in range(2):
+            await traffic.see(
+                {"uid": "111111111111", "ec": category, "ea": action, "extra": {"score": score}}
+            )
+        assert [("unknown-event", 1, "ec, ea")] == traffic.found
+        assert f"the plan knows no {event}; the standard event is {meant}" == traffic.findings[0].detail
+
+
+@pytest.mark.parametrize(
+    "event",
+    ["product/review", "user/sign_out", "user/logout", "product/viewed", "quiz/view", "checkout/done"],
+)
+async def test_an_event_of_the_sites_own_is_no_slip(tmp_path, event):
+    """More than one letter lies between it and any standard event."""
+    category, action = event.split("/")
+    async with traffic_of(tmp_path) as traffic:
+        await traffic.see({"uid": "111111111111", "ec": category, "ea": action})
+        assert [] == traffic.found
+
+
+async def test_what_the_sites_plan_names_is_no_slip(tmp_path):
+    """Nor is it another spelling of a standard event."""
+    plan = "[[events]]\nevent = ['products/view', 'Product/View']\n[[events]]\nevent = '*'\n"
+    (tmp_path / "plan.toml").write_text(plan)
+    async with traffic_of(tmp_path, tracking_plan={"file": str(tmp_path / "plan.toml")}) as traffic:
+        for category, action in (("products", "view"), ("Product", "View"), ("prodct", "view")):
+            await traffic.see({"uid": "111111111111", "ec": category, "ea": action})
+        assert [("unknown-event", 3, "ec, ea")] == traffic.found
+
+
+@pytest.mark.parametrize(("is_bound", "found"), [(True, []), (False, ["required-field-missing"])])
+async def test_a_purchase_under_a_customers_uid_lacks_no_customer(tmp_path, is_bound, found):
+    """The gateway sends it on with the customer that it knows of the UID; without one it is anybody's."""
+    purchase = {
+        "uid": "111111111111",
+        "ec": "product",
+        "ea": "purchase",
+        "items": [{"type": "product", "id": "SKU-1", "name": "Shoe", "quantity": 1}],
+        "dims": {"purchase": {"id": "A-1"}},
+        "extra": {"order_id": "A-1", "revenue": 1},
+    }
+    async with traffic_of(tmp_path) as traffic:
+        if is_bound:
+            await traffic.see({**pageview(), "uid": "111111111111", "cid": "0" * 31 + "1"})
+        await traffic.see(purchase)
+        assert found == [each.rule for each in traffic.findings]
+
+
 async def test_no_address_is_quoted(tmp_path):
     """An event whose name is an address is told without it."""
     (tmp_path / "plan.toml").write_text(OWN_PLAN)
