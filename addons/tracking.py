@@ -16,6 +16,7 @@ from mitmproxy import ctx, exceptions
 from tracking_parts.content_view import show_views
 from tracking_parts.ending import ending
 from tracking_parts.flows import (
+    asked,
     call_of,
     fates,
     is_whole,
@@ -55,6 +56,7 @@ class Tracking:
     def __init__(self) -> None:
         self._wanted: Wanted | None = None
         self._visit: Visit | None = None
+        self._over: Visit | None = None
         self._known: dict[str, Known] = {}
         self._flows: dict[int, HTTPFlow] = {}
         self._examined: dict[str, Examined] = {}
@@ -89,10 +91,14 @@ class Tracking:
 
     async def requestheaders(self, flow: HTTPFlow) -> None:
         """Tell tracking from all else, before anything is read."""
-        if self._visit is None or self._visit.acts.is_own(flow):
+        if self._visit is None:
+            self._stop_late(flow)
+            return
+        if self._visit.acts.is_own(flow):
             return
         session = await self._visit.ready()
-        if session is None:
+        if session is None or self._visit is None:
+            self._stop_late(flow)
             return
         place = place_of(flow)
         known = session.recogniser.known(*place)
@@ -106,7 +112,10 @@ class Tracking:
     async def request(self, flow: HTTPFlow) -> None:
         """Examine a tracking call, and do what the mode does."""
         known = self._known.pop(flow.id, None)
-        if known is None or self._visit is None:
+        if known is None:
+            return
+        if self._visit is None:
+            self._stop_late(flow)
             return
         if not is_whole(flow.request):
             _log.warning(
@@ -114,26 +123,27 @@ class Tracking:
                 place_of(flow)[0],
             )
             return
+        visit = self._visit
         try:
-            examined = await self._visit.examine(lambda number: call_of(flow, number), known)
+            examined = await visit.examine(lambda number: call_of(flow, number), known)
+            if examined is not None and visit.session is not None:
+                self._take(flow, examined, visit, visit.session)
         except Exception as error:  # noqa: BLE001 -- the site goes on, and the tester hears that the check is not whole
             self._fault("a call could not be examined", error)
-            if flow.live and not self._visit.may_pass:
+            if flow.live and not visit.may_pass:
                 flow.kill()  # type: ignore[no-untyped-call]
-            return
-        if examined is None or self._visit.session is None:
-            return
+
+    def _take(self, flow: HTTPFlow, examined: Examined, visit: Visit, session: Session) -> None:
+        """Say what became of a call, and do what the mode does."""
         call = examined.call
         self._flows[call.number] = flow
         self._examined[flow.id] = examined
         self._forget()
-        _log.info(
-            "tracking call %d: %s %s%s: %s", call.number, call.method, call.host, call.path, fates(examined)
-        )
+        _log.info("tracking call %d: %s: %s", call.number, asked(call), fates(examined))
         mark(flow, examined)
-        self._tell(self._visit.session)
+        self._tell(session)
         if flow.live:
-            self._visit.acts.request(flow, examined)
+            visit.acts.request(flow, examined)
 
     def responseheaders(self, flow: HTTPFlow) -> None:
         """Have a tracking call's answer read whole too, and let a stream of events go by."""
@@ -165,6 +175,7 @@ class Tracking:
     def done(self) -> asyncio.Task[None] | None:
         """End the session, say what was found, and set the exit code. mitmproxy waits for it when it ends, and not when the script is loaded anew."""
         visit, self._visit = self._visit, None
+        self._over = visit
         return None if visit is None else asyncio.create_task(self._finish(visit))
 
     async def _finish(self, visit: Visit) -> None:
@@ -194,6 +205,14 @@ class Tracking:
         except OSError as error:
             _log.error("tracking: a report can't be written: %s: %s", error.filename, error.strerror)
             self._end_with(_BROKEN)
+
+    def _stop_late(self, flow: HTTPFlow) -> None:
+        """While the session ends, let no tracking call go on as it is that would have become something else."""
+        visit = self._over or self._visit
+        if visit is None or visit.may_pass or not flow.live or visit.acts.is_own(flow):
+            return
+        if visit.session is None or visit.session.recogniser.known(*place_of(flow)) is not None:
+            flow.kill()  # type: ignore[no-untyped-call]
 
     def _fault(self, what: str, error: Exception) -> None:
         """Say a fault of ours without its message, which may quote a client, and let it be no success."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from mitmproxy import ctx
 
 from gateway.qa.calls import Call, Heard
+from gateway.qa.reports.wording import shown
 from gateway.web.heads import plain_target
 
 if TYPE_CHECKING:
@@ -128,11 +129,16 @@ def fates(examined: Examined) -> str:
     return ", ".join(f"{each.verdict.outcome} ({each.verdict.reason})" for each in examined.events)
 
 
+def asked(call: Call) -> str:
+    """Say in one line what was asked, and of whom, without the query: `POST a.cdp.asia/event`."""
+    return shown(f"{call.method} {call.host}{call.path}")
+
+
 def line_of(finding: Finding) -> str:
     """Say a finding in one line."""
     event = f"event {finding.event + 1} " if finding.event >= 0 else ""
     other = f" (see call {finding.other})" if finding.other else ""
-    return f"{finding.severity} {finding.rule}: {event}{finding.place}: {finding.detail}{other}"
+    return f"{finding.severity} {finding.rule}: {event}{shown(finding.place)}: {shown(finding.detail)}{other}"
 
 
 def _target_of(flow: HTTPFlow) -> tuple[str, str]:

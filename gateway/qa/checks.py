@@ -38,7 +38,7 @@ def checks(settings: Settings, *, is_redirected: bool = False) -> tuple[Check, .
         Unreadable(),
         Repetitions(),
         WrongProperties(settings),
-        VendorCalls(),
+        VendorCalls(reader),
         ScriptVersions(settings),
         Answering(settings, reader),
     )

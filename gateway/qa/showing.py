@@ -25,13 +25,13 @@ def rows_of(examined: Examined, identity: Identity) -> list[tuple[str, str]]:
     """Give the rows of a call's tables: a name and a text each; a row without a name is a heading, an empty one a gap."""
     kinds, call = Kinds(identity), examined.call
     rows = [
-        ("", f"Call {call.number}: {call.method} {place_of(call)}"),
+        ("", f"Call {call.number}: {shown(call.method)} {place_of(call)}"),
         ("page", page_of(examined)),
         ("the gateway answers", str(examined.taken.reply.status)),
     ]
     if examined.heard is not None:
         heard = examined.heard
-        rows.append(("was answered", f"{heard.status or heard.failure}, {heard.took_ms:.0f} ms"))
+        rows.append(("was answered", f"{heard.status or shown(heard.failure)}, {heard.took_ms:.0f} ms"))
     rows += _findings(examined, -1)
     for sight in examined.events:
         rows += [("", ""), *_event(examined, sight, kinds)]

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from gateway.qa.pages import page_of
+from gateway.qa.quoting import quoted
 from gateway.qa.session import Looks, found
+from gateway.telemetry.redaction import redact
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from gateway.qa.findings import Finding
+    from gateway.qa.reading import Reader
     from gateway.qa.session import Examined
 
 _MOST = 4_096
@@ -19,7 +22,8 @@ _MOST = 4_096
 class VendorCalls(Looks):
     """Names each of the vendor's hosts once for each host of the site: the first call says it, and hundreds would say no more."""
 
-    def __init__(self) -> None:
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
         self._told: set[tuple[str, str]] = set()
 
     def request(self, examined: Examined) -> Iterator[Finding]:
@@ -33,5 +37,5 @@ class VendorCalls(Looks):
         if key in self._told or len(self._told) >= _MOST:
             return
         self._told.add(key)
-        whose = f"a page of {page.host}" if page.host else "a page"
+        whose = f"a page of {quoted(self._reader, redact(page.host))}" if page.host else "a page"
         yield found("third-party-host", call.number, "url", f"{whose} calls {call.host}")
