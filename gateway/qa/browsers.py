@@ -3,10 +3,12 @@
 What always holds: events that a server sends, links that somebody follows and events that are nobody's are no browser's; a UID is one browser's. A UID that
 was never seen is another browser's (a window of its own, a test's fresh profile, the next person behind the proxy), unless something proves that it is the
 same one: its cookie, its session, or a page, its own or the one that it came from, that was not loaded since.
+Of browsers that look alike (a site, an address, a name) the latest 128 can be proved to be one that has another UID now, so that a crowd costs no more than they do.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import msgspec
@@ -31,6 +33,8 @@ How = Literal["first", "same", "reset", "given", "changed", "back"]
 """How a browser came to a UID: it was never seen, it has it, a reset made it, the gateway or the collector gave it, or none of that; `back`: to one that a reset ended."""
 
 _MOST_PAGES = 64
+_MOST_ALIKE = 128
+_MOST_AT_ONCE = 4_096
 
 
 class Browser(msgspec.Struct, eq=False):
@@ -80,7 +84,9 @@ class Browsers:
         self._loads = Loads()
         self._of_uid: dict[tuple[str, str], Browser] = {}
         self._given: dict[tuple[str, str], Browser | None] = {}
-        self._all: list[Browser] = []
+        self._count = 0
+        self._latest: deque[Browser] = deque(maxlen=_MOST_AT_ONCE)
+        self._alike: dict[tuple[str, str, str, str], deque[Browser]] = {}
 
     def see(self, sight: Sight) -> Seen | None:
         """Tell whose browser an event comes from; `None` where it is no browser's."""
@@ -119,7 +125,7 @@ class Browsers:
         """
         there = [
             each
-            for each in self._all
+            for each in self._latest
             if (not call.peer or each.peer == call.peer)
             and host_matches(call.host, (each.site, f"*.{each.site}"))
         ]
@@ -190,11 +196,8 @@ class Browsers:
         owner = sight.prepared.owner
         site = owner.site if owner is not None else page.host
         agent = sight.call.header("user-agent")
-        there = [
-            each
-            for each in reversed(self._all)
-            if (each.portal_id, each.site, each.peer, each.agent) == (portal_id, site, sight.call.peer, agent)
-        ]
+        like = (portal_id, site, sight.call.peer, agent)
+        there = list(reversed(self._alike.get(like, ())))
         proved = self._proved(sight, portal_id, page, there)
         if key in self._given:
             browser = self._given[key] or proved or next(iter(there), None)
@@ -205,7 +208,8 @@ class Browsers:
             return waiting, "reset"
         if proved is not None and (cause == "restored" or not sight.prepared.envelope.has_new_uid):
             return proved, "given" if cause == "restored" else "changed"
-        number, call = len(self._all) + 1, sight.call
+        self._count += 1
+        number, call = self._count, sight.call
         browser = Browser(
             number,
             portal_id,
@@ -220,7 +224,10 @@ class Browsers:
             call.number,
             _is_view(sight),
         )
-        self._all.append(browser)
+        self._latest.append(browser)
+        self._alike.setdefault(like, deque(maxlen=_MOST_ALIKE)).append(browser)
+        if len(self._alike) > _MOST_AT_ONCE:
+            del self._alike[next(iter(self._alike))]
         self._of_uid[key] = browser
         return browser, "first"
 

@@ -57,6 +57,16 @@ async def test_a_uid_that_changes_within_a_page_of_which_only_the_origin_is_know
     assert [("uid-changed", 4, "uid")] == visit.end()
 
 
+async def test_a_crowd_behind_one_address_costs_no_more_than_its_latest(visit):
+    """Of browsers that look alike the latest 128 are asked: who was let go of proves nothing, who is among them does."""
+    await visit.see(view(FIRST, **on(SHOES)))
+    for number in range(128):
+        await visit.see(view(str(2_790_000_000_000 + number), **on(f"{HOME}{number}")))
+    await visit.see(event("product", "click", SECOND, **on(SHOES)))
+    await visit.see(event("product", "click", THIRD, **on(f"{HOME}127")))
+    assert [("uid-changed", 131, "uid")] == visit.end()
+
+
 async def test_a_uid_that_changes_from_one_page_to_the_next(visit):
     """The page before was this browser's."""
     visit.passed("/")
