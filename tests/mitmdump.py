@@ -55,7 +55,7 @@ class Mitmdump:
         self.process: asyncio.subprocess.Process | None = None
         self._output = folder / "mitmdump.out"
         where = [f"{host}={place}" for host, place in (names or {}).items()]
-        self._arguments = [
+        self.arguments = [
             str(qa_venv() / "bin" / program),
             *("--listen-host", "127.0.0.1", "--listen-port", str(self.port)),
             *("--set", f"confdir={folder}"),
@@ -98,7 +98,7 @@ class Mitmdump:
         """Start it."""
         with self._output.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                *self._arguments, stdout=output, stderr=output, cwd=ROOT,
+                *self.arguments, stdout=output, stderr=output, cwd=ROOT,
                 env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
             )  # fmt: skip
 
@@ -116,7 +116,7 @@ class Mitmdump:
             return False
 
         await until(is_open, "mitmdump listens")
-        if str(ADDON) in self._arguments:
+        if str(ADDON) in self.arguments:
             # The port may be open while scripts are read.
             await self.said("tracking: ")
 

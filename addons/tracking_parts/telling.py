@@ -33,9 +33,10 @@ def model_of(session: Session, wanted: Wanted) -> SessionModel:
 
 def show(model: SessionModel) -> None:
     """Print the summary: now, or where mitmproxy has the screen to itself, when it is gone. Not where mitmdump is to be quiet."""
-    if ctx.options.termlog_verbosity in {"error", "warn"}:
-        return
     if ctx.master.addons.get("termlog") is not None:  # type: ignore[no-untyped-call]
+        # The option is that addon's own: mitmproxy with its own screen has neither.
+        if ctx.options.termlog_verbosity in {"error", "warn"}:
+            return
         Console(file=sys.stdout, highlight=False).print(summary(model))
         sys.stdout.flush()
         return

@@ -28,8 +28,8 @@ _WORDS = {
 class PlanKeeping(Looks):
     """Tells what the gateway's own plan has found, whatever it does about it; and events whose name is a standard one's but for the spelling or one slip.
 
-    An event of a visitor who has not agreed is not asked for what the gateway has taken out of it, and one that goes out with the customer of its UID not for
-    a customer. A slip is told once for each name, as it may be an event of the site's own; one that the site's plan names is.
+    An event of a visitor who has not agreed is not asked for what the gateway has taken out of it, and one that goes out with a customer not for one.
+    A slip is told once for each name, as it may be an event of the site's own; one that the site's plan names is.
     """
 
     def __init__(self, settings: Settings, reader: Reader) -> None:
@@ -92,9 +92,16 @@ def _own_names(settings: Settings) -> frozenset[str]:
 
 
 def _is_brought(sight: Sight, violation: Violation) -> bool:
-    """Tell whether what is missing is the customer's id, and the gateway sends the one on that it knows of the UID."""
-    may_be = violation.field.split(" | ")
-    return violation.rule == "required" and "cid" in may_be and bool(sight.sent and sight.sent.get("cid"))
+    """Tell whether what is missing is the customer's id, and the gateway sends one on: that which it knows of the UID, or makes of the address.
+
+    Whoever leaves the hashing to the gateway can't repeat the hash in `extra.identify_id` either.
+    """
+    if violation.rule != "required" or not (sight.sent and sight.sent.get("cid")):
+        return False
+    places = {"cid", "dims.customers.customer_id"}
+    if sight.pending is not None and sight.pending.identified.is_derived:
+        places.add("extra.identify_id")
+    return not places.isdisjoint(violation.field.split(" | "))
 
 
 def _is_one_slip(given: str, meant: str) -> bool:

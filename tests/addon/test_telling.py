@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import os
+import pty
 import signal
+import termios
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -12,7 +17,7 @@ import pytest
 from tests.addon.conftest import EVENT, VENDOR, ask
 from tests.builders import event
 from tests.mitmdump import Mitmdump, running_mitmdump
-from tests.processes import running_collector
+from tests.processes import ROOT, running_collector, until
 
 ADDRESS = "Lan.Nguyen@Example.com"
 MISTAKE = event("user", "sign_in", cid=ADDRESS)
@@ -75,6 +80,48 @@ async def test_a_mistake_is_shown_and_fails_the_pipeline(collector, config, tmp_
     assert 1 == whole.count("tracking: accepted (ok)"), "a comment of an earlier session is replaced"
     model = orjson.loads(Path(files["json"]).read_bytes())
     assert str(dump) == model["about"]["source"]
+
+
+async def test_mitmproxy_says_it_when_the_terminal_is_given_back(collector, config, tmp_path):
+    """With its own screen it has no log on the terminal; the summary, the report and the exit code are there all the same."""
+    place, report = collector.url.removeprefix("http://"), tmp_path / "report.json"
+    mitmproxy = Mitmdump.with_addon(
+        tmp_path, config(), program="mitmproxy", names={VENDOR: place}, fail_on="error", json=str(report)
+    )
+    screen, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (40, 150))
+    said = bytearray()
+    mitmproxy.process = await asyncio.create_subprocess_exec(
+        *mitmproxy.arguments, stdin=terminal, stdout=terminal, stderr=terminal, cwd=ROOT,
+        env={**os.environ, "TERM": "xterm", "PYTHONDONTWRITEBYTECODE": "1"},
+    )  # fmt: skip
+    os.close(terminal)
+    loop = asyncio.get_running_loop()
+    reading = loop.run_in_executor(None, _read_all, screen, said)
+    try:
+
+        async def is_answered() -> bool:
+            with contextlib.suppress(OSError):
+                return (await ask(mitmproxy.proxy, EVENT, MISTAKE)).status == 200
+            return False
+
+        await until(is_answered, "mitmproxy passes calls on")
+        assert 1 == await mitmproxy.stop(signal.SIGTERM)
+    finally:
+        if mitmproxy.process.returncode is None:
+            mitmproxy.process.kill()
+            await mitmproxy.process.wait()
+        await reading
+        os.close(screen)
+    assert b"Not yet: " in said
+    assert "cid-not-hash" in str(orjson.loads(report.read_bytes())["findings"])
+
+
+def _read_all(screen: int, said: bytearray) -> None:
+    """Read a terminal until nobody writes to it any more."""
+    with contextlib.suppress(OSError):
+        while part := os.read(screen, 65_536):
+            said += part
 
 
 async def test_what_is_let_pass_ends_with_0(collector, config, tmp_path):

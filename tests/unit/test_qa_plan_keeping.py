@@ -140,6 +140,28 @@ async def test_a_purchase_under_a_customers_uid_lacks_no_customer(tmp_path, is_b
         assert found == [each.rule for each in traffic.findings]
 
 
+@pytest.mark.parametrize(
+    ("email", "found"),
+    [(" Lan@Example.com", []), ("", ["dims.customers.customer_id", "extra.identify_id"])],
+)
+async def test_a_sign_in_whose_address_the_gateway_hashes_lacks_no_hash(tmp_path, email, found):
+    """A page need not know the hash; where there is no address either, nobody does."""
+    sign_in = {
+        "uid": "111111111111",
+        "ec": "user",
+        "ea": "sign_in",
+        "dims": {"customers": {"email": email}},
+        "extra": {
+            "identify_event": "user_sign_in",
+            "identify_type": "exact",
+            "identify_time": "2026-11-30 09:41:00",
+        },
+    }
+    async with traffic_of(tmp_path) as traffic:
+        await traffic.see(sign_in)
+        assert found == [each.place for each in traffic.findings if each.rule == "required-field-missing"]
+
+
 async def test_no_address_is_quoted(tmp_path):
     """An event whose name is an address is told without it."""
     (tmp_path / "plan.toml").write_text(OWN_PLAN)
